@@ -1,0 +1,82 @@
+"""The command line: ``neurodyn list``, ``neurodyn run STUDY``, ``neurodyn train NETWORK``.
+
+A command's options are the keyword arguments of the function it calls, its help is the docstring.
+"""
+
+import importlib
+import inspect
+import pkgutil
+import sys
+import traceback
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError, Parameter
+
+import neurodyn as nd
+from neurodyn import studies
+
+app = App(
+    name="neurodyn",
+    help="Brain dynamics inside convolutional networks, as ordinary differential equations.",
+    version=nd.__version__,
+    default_parameter=Parameter(consume_multiple=True, negative=()),
+    suppress_keyboard_interrupt=False,
+    result_action="return_none",
+)
+run = App(name="run", help="Run a study: `neurodyn run STUDY --help` shows its options.")
+train = App(name="train", help="Train the weights of a network that ships with neurodyn.")
+app.command(run)
+app.command(train)
+
+
+def study_names() -> list[str]:
+    """Return the names of the studies: one module each, with a function of the same name."""
+    return sorted(module.name for module in pkgutil.iter_modules(studies.__path__))
+
+
+for name in study_names():
+    run.command(f"neurodyn.studies.{name}:{name}", name=name)
+train.command("neurodyn.train:train_predify", name="predify")
+
+
+@app.command(name="list")
+def list_studies() -> None:
+    """List the studies that can be run."""
+    names = study_names()
+    width = max(map(len, names))
+    for name in names:
+        function = getattr(importlib.import_module(f"neurodyn.studies.{name}"), name)
+        print(f"{name:<{width}}  {(inspect.getdoc(function) or '').partition(chr(10))[0]}")
+
+
+def main(tokens: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0, 2 (what was asked cannot be), 130 (Ctrl-C)."""
+    try:
+        app(tokens, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        return refuse(error)
+    except (ValueError, TypeError, ImportError) as error:
+        if not raised_here(error):
+            raise
+        return refuse(error)
+    except (nd.SolverError, OSError) as error:
+        return refuse(error)
+    except KeyboardInterrupt:
+        print(
+            "\nneurodyn: interrupted; the same command goes on where this one stopped",
+            file=sys.stderr,
+        )
+        return 130
+    return 0
+
+
+def refuse(error: Exception) -> int:
+    """Say in one line what was wrong with what was asked."""
+    print("neurodyn:", " ".join(str(error).split()), file=sys.stderr)
+    return 2
+
+
+def raised_here(error: Exception) -> bool:
+    """Tell a refusal by neurodyn itself from an error in what it calls, which keeps its trace."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__", "")).startswith("neurodyn.")

@@ -1,0 +1,113 @@
+"""Decoders from one layer to the one below, where none is given; and how far one spreads."""
+
+import copy
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class Decoder(nn.Module):
+    r"""The default decoder g_n between any two layers, linear.
+
+    Between maps: :math:`g(e) = W * \mathrm{resize}(e) + b`, a bilinear resize to the size of the
+    target (any ratio; none if equal) and a 3x3 convolution, Predify's default predictor. Between
+    token layers (token, channel): linear resize along the tokens, then the same linear map for
+    each token. Where either side is a vector: a full linear map.
+
+    Parameters
+    ----------
+    source, target : sequence of int
+        Shapes without the sample axis: (channel, y, x), (channel, z, y, x), (token, channel) or
+        (unit,).
+    generator : torch.Generator
+        For the weights, uniform in :math:`\pm 1/\sqrt{\text{inputs}}` as torch's own layers.
+
+    References
+    ----------
+    Choksi et al. (2021), arXiv 2106.02749 (upsampling and 3x3 transposed convolution; here a
+    convolution, which has the same form).
+
+    Examples
+    --------
+    >>> decoder = Decoder((8, 7, 7), (4, 15, 15), torch.Generator().manual_seed(0))
+    >>> decoder(torch.zeros(2, 8, 7, 7)).shape
+    torch.Size([2, 4, 15, 15])
+    """
+
+    def __init__(
+        self, source: tuple[int, ...], target: tuple[int, ...], generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.source, self.target = tuple(source), tuple(target)
+        rank = len(self.source)
+        self.dense = 1 in (rank, len(self.target)) or rank != len(self.target)
+        self.tokens = not self.dense and rank == 2
+        if self.dense:
+            shape: tuple[int, ...] = (math.prod(self.target), math.prod(self.source))
+        elif self.tokens:
+            shape = (self.target[1], self.source[1])
+        else:
+            shape = (self.target[0], self.source[0], *[3] * (rank - 1))
+        bound = 1 / math.sqrt(math.prod(shape[1:]))
+        self.weight = nn.Parameter(torch.empty(shape).uniform_(-bound, bound, generator=generator))
+        self.bias = nn.Parameter(
+            torch.empty(shape[0]).uniform_(-bound, bound, generator=generator)
+        )
+
+    def forward(self, state: Float[Tensor, " sample ..."]) -> Float[Tensor, " sample ..."]:
+        """Predict the layer below."""
+        if self.dense:
+            out = nn.functional.linear(state.flatten(1), self.weight, self.bias)
+            return out.unflatten(1, self.target)
+        if self.tokens:
+            if self.source[0] != self.target[0]:
+                state = nn.functional.interpolate(
+                    state.transpose(1, 2), size=self.target[0], mode="linear"
+                ).transpose(1, 2)
+            return nn.functional.linear(state, self.weight, self.bias)
+        if self.source[1:] != self.target[1:]:
+            mode = "bilinear" if len(self.source) == 3 else "trilinear"
+            state = nn.functional.interpolate(state, size=self.target[1:], mode=mode)
+        convolve = nn.functional.conv2d if len(self.source) == 3 else nn.functional.conv3d
+        return convolve(state, self.weight, self.bias, padding=1)
+
+    def extra_repr(self) -> str:
+        """Say from what to what."""
+        return f"{self.source} -> {self.target}"
+
+
+def reach(decoder: nn.Module, shape: tuple[int, ...], seed: int = 0) -> tuple[int, torch.Size]:
+    """Count the outputs of a decoder that its input's centre element reaches.
+
+    C = #{i : d g(e)_i / d e_centre != 0}, the centre being every size // 2: the non-zeros of one
+    Jacobian-vector product in float64 through a copy of the decoder with positive parameters,
+    running means of zero and a positive input, so that nothing cancels and no rectifier is shut.
+    (Predify measures it on its first batch, where dead rectifiers lower it.)
+
+    Returns C and the shape of one output.
+
+    Examples
+    --------
+    >>> reach(nn.ConvTranspose2d(8, 3, 3, padding=1), (8, 16, 16))
+    (27, torch.Size([3, 16, 16]))
+    """
+    generator = torch.Generator().manual_seed(seed)
+
+    def positive(like: Tensor) -> Tensor:
+        values = torch.rand(like.shape, generator=generator, dtype=torch.float64) + 0.5
+        return values.to(like.device)
+
+    with torch.inference_mode(False), torch.no_grad():
+        twin = copy.deepcopy(decoder).double().eval()
+        for parameter in twin.parameters():
+            parameter.copy_(positive(parameter))
+        for name, buffer in twin.named_buffers():
+            if buffer.is_floating_point():
+                buffer.fill_(0.0 if name.endswith("running_mean") else 1.0)
+        like = next(iter(decoder.parameters()), torch.empty(0))
+        centre = torch.zeros(1, *shape, dtype=torch.float64, device=like.device)
+        centre[(0, *(size // 2 for size in shape))] = 1.0
+        out, tangent, *_ = torch.func.jvp(twin, (positive(centre),), (centre,))
+    return int(torch.count_nonzero(tangent)), out.shape[1:]

@@ -1,0 +1,200 @@
+"""The contract every dynamics keeps, and the door to plain torchdiffeq."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from neurodyn.variable import Variable
+
+State = tuple[Tensor, ...]
+Drive = dict[str, Tensor]
+Stimulus = Tensor | Callable[[Tensor], Tensor]
+
+
+class Dynamics(nn.Module, ABC):
+    r"""An ordinary differential equation without hidden state.
+
+    .. math:: \frac{dy}{dt} = f(t, y, d(s)), \qquad y(t_0) = y_0(d), \qquad o = r(y, d)
+
+    with the stimulus *s*, the drive *d* (everything the stimulus fixes), the state *y* and the
+    readout *o*. A subclass declares ``variables`` and writes the four methods below, all of them
+    pure: the state is an argument, never an attribute, so that a batch cannot leak into the next
+    and two runs may be under way at once.
+
+    Attributes
+    ----------
+    step : float
+        One published step, in units of time; what fixed-step methods step by.
+    variables : tuple of Variable
+        The names, axes and units of the state, in the order of its tensors.
+    readout_variable : Variable
+        The same for the readout.
+    layout : {"channels_last", "contiguous"}
+        How maps lie in the solver's flat state. Channels last suits convolutions.
+
+    Examples
+    --------
+    >>> class Leak(Dynamics):
+    ...     '''dy/dt = s - y.'''
+    ...     variables = (Variable("y", ("unit",)),)
+    ...     def drive(self, stimulus):
+    ...         return {"input": stimulus}
+    ...     def initial_state(self, drive, generator=None):
+    ...         return (torch.zeros_like(drive["input"]),)
+    ...     def forward(self, t, state, drive):
+    ...         return (drive["input"] - state[0],)
+    ...     def readout(self, state, drive):
+    ...         return state[0]
+    >>> from torchdiffeq import odeint
+    >>> f = bind(Leak(), torch.ones(1, 2))
+    >>> y, = odeint(f, f.initial_state(), torch.tensor([0.0, 1.0]))
+    >>> y[-1]
+    tensor([[0.6321, 0.6321]])
+    """
+
+    step: float = 1.0
+    variables: tuple[Variable, ...]
+    readout_variable = Variable("logits", ("category",))
+    layout: Literal["channels_last", "contiguous"] = "channels_last"
+
+    @abstractmethod
+    def drive(self, stimulus: Tensor) -> Drive:
+        """Everything the stimulus fixes, computed once; each tensor has its samples first."""
+
+    @abstractmethod
+    def initial_state(self, drive: Drive, generator: torch.Generator | None = None) -> State:
+        """Return the state at the first time, one tensor per variable, samples first.
+
+        Random numbers come from `generator` alone.
+        """
+
+    @abstractmethod
+    def forward(self, t: Tensor, state: State, drive: Drive) -> State:
+        """Return the time derivative of the state, same shapes."""
+
+    @abstractmethod
+    def readout(self, state: State, drive: Drive) -> Tensor:
+        """Return what the network reports, e.g. logits (sample, category)."""
+
+    def config(self) -> dict[str, Any]:
+        """Return what a record says of this dynamics: plain values that JSON can hold."""
+        return {"dynamics": type(self).__name__, "step": self.step}
+
+    def check_solver(self, method: str, step: float | None) -> None:
+        """Refuse a solver this dynamics is not defined for; `step` is None if it adapts."""
+
+
+class BoundDynamics(nn.Module):
+    """A dynamics with its stimulus: the plain ``f(t, y)`` of torchdiffeq; made by `bind`."""
+
+    def __init__(self, dynamics: Dynamics, stimulus: Stimulus) -> None:
+        super().__init__()
+        self.dynamics = dynamics
+        self.stimulus = stimulus
+        self._drive: Drive | None = None
+        if isinstance(stimulus, Tensor):
+            self._drive = dynamics.drive(stimulus)
+
+    def drive(self, t: Tensor | float) -> Drive:
+        """Return the drive at time t.
+
+        For a constant stimulus it is computed once, unless gradients flow through it: then every
+        evaluation computes its own, because torchdiffeq's adjoint differentiates one evaluation
+        at a time.
+        """
+        if isinstance(self.stimulus, Tensor):
+            assert self._drive is not None
+            through = torch.is_grad_enabled() and any(d.requires_grad for d in self._drive.values())
+            return self.dynamics.drive(self.stimulus) if through else self._drive
+        return self.dynamics.drive(self.stimulus(torch.as_tensor(t, dtype=torch.float64)))
+
+    def forward(self, t: Tensor, state: State) -> State:
+        """Return dy/dt."""
+        return self.dynamics(t, state, self.drive(t))
+
+    def initial_state(
+        self, generator: torch.Generator | None = None, t: Tensor | float = 0.0
+    ) -> State:
+        """Return the dynamics' own initial state for this stimulus."""
+        return self.dynamics.initial_state(self.drive(t), generator)
+
+    def readout(self, state: State, t: Tensor | float = 0.0) -> Tensor:
+        """Return the readout of one state (not of a trajectory)."""
+        return self.dynamics.readout(state, self.drive(t))
+
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
+        """Yield the dynamics' parameters, then the stimulus where it requires grad.
+
+        ``odeint_adjoint`` differentiates what it finds here and nothing else.
+        """
+        yield from super().parameters(recurse)
+        if isinstance(self.stimulus, Tensor) and not isinstance(self.stimulus, nn.Parameter):
+            if self.stimulus.requires_grad:
+                yield self.stimulus  # type: ignore[misc]
+
+
+def bind(dynamics: Dynamics, stimulus: Stimulus) -> BoundDynamics:
+    """Return the vector field ``f(t, y)`` of a dynamics under a stimulus, for torchdiffeq.
+
+    Parameters
+    ----------
+    dynamics : Dynamics
+        Any dynamics of this library, or your own.
+    stimulus : Tensor or callable
+        Shape (sample, ...), or a function of time that returns such a tensor; the drive is then
+        evaluated at every t (torchdiffeq knows nothing of its jumps: `integrate` does).
+
+    Returns
+    -------
+    BoundDynamics
+        An ``nn.Module``: ``f(t, y)`` with y a tuple of tensors, ``f.initial_state(generator)``
+        and ``f.readout(y)``. It goes into ``torchdiffeq.odeint`` and ``odeint_adjoint`` as it is.
+
+    Examples
+    --------
+    >>> import neurodyn as nd
+    >>> from torchdiffeq import odeint
+    >>> from neurodyn.models import pc_shallow
+    >>> images, labels = nd.stimuli.digits(n=2)
+    >>> f = nd.bind(pc_shallow(), images)
+    >>> y = odeint(f, f.initial_state(), torch.linspace(0, 2, 3), method="euler")
+    >>> [tuple(layer.shape) for layer in y]
+    [(3, 2, 12, 32, 32), (3, 2, 18, 16, 16), (3, 2, 24, 8, 8)]
+    """
+    if not isinstance(dynamics, Dynamics):
+        raise TypeError(
+            f"bind needs a neurodyn.Dynamics, got {type(dynamics).__name__}; to put dynamics on a "
+            "network, wrap it first, e.g. neurodyn.PredictiveCoding(network, taps, ...)"
+        )
+    check_stimulus(stimulus)
+    return BoundDynamics(dynamics, stimulus)
+
+
+def check_stimulus(stimulus: object) -> None:
+    """Refuse what cannot be a stimulus, and numbers that would turn into silent NaN."""
+    if callable(stimulus) and not isinstance(stimulus, Tensor):
+        return
+    if not isinstance(stimulus, Tensor):
+        raise TypeError(
+            f"a stimulus is a tensor (sample, ...) or a function of time returning one, "
+            f"got {type(stimulus).__name__}; convert arrays with torch.as_tensor(x).float()"
+        )
+    if not stimulus.is_floating_point():
+        raise TypeError(
+            f"the stimulus has dtype {stimulus.dtype}; give floating-point numbers, "
+            "e.g. images.float() / 255"
+        )
+    if stimulus.ndim < 2 or stimulus.shape[0] == 0:
+        raise ValueError(
+            f"the stimulus has shape {tuple(stimulus.shape)}; its first axis must be samples "
+            "(at least one), then the axes of one stimulus: use stimulus[None] for a single one"
+        )
+    bad = ~torch.isfinite(stimulus.detach()).flatten(1).all(1)
+    if bad.any():
+        raise ValueError(
+            f"{int(bad.sum())} of {len(bad)} samples of the stimulus hold NaN or infinity "
+            f"(first: sample {int(bad.nonzero()[0])}); remove or repair them first"
+        )

@@ -1,0 +1,379 @@
+"""Predictive coding on any network: the ODE behind Predify."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from neurodyn.backbone import Backbone, check_evaluation_mode
+from neurodyn.decoders import Decoder, reach
+from neurodyn.dynamics import Drive, Dynamics, State
+from neurodyn.variable import Variable
+
+PREDIFY = "Choksi et al. (2021), arXiv 2106.02749"
+DIMS = {
+    1: ("unit",),
+    2: ("token", "channel"),
+    3: ("channel", "y", "x"),
+    4: ("channel", "z", "y", "x"),
+}
+
+
+class PredictiveCoding(Dynamics):
+    r"""Predictive coding on the layers of a network.
+
+    .. math::
+
+        \frac{de_n}{dt} = \beta_n\,(f_n(e_{n-1}) - e_n) + \lambda_n\,(p_{n+1} - e_n)
+            - \alpha_n s_n\, J_{g_n}^{\top} (p_n - e_{n-1}), \qquad p_n = g_n(e_n)
+
+    :math:`e_n` is the representation at tap n (the stimulus is :math:`e_0`), :math:`f_n` the part
+    of the network from tap n-1 to tap n, :math:`g_n` a decoder that predicts the layer below.
+    Each layer is driven from below (rate :math:`\beta`), drawn to the prediction from above
+    (:math:`\lambda`; the last layer has none) and moved to lower its own prediction error
+    (:math:`\alpha`). Rates are per published step; states have the units of the activities.
+
+    One Euler step of 1 with ``update="sequential"`` is Predify's rule: a sweep in which each layer
+    already sees the new state of the one below, as a right-hand side that looks ahead by one
+    published step. ``"simultaneous"`` is the differential equation. Both have the same fixed
+    points.
+
+    Parameters
+    ----------
+    backbone : nn.Module
+        Any network; in evaluation mode when solving. It is used, not copied.
+    taps : sequence of str, or mapping
+        Dotted names of modules in the order they are computed; the states are named after them.
+        Or names of states mapped to dotted names or modules. Each must return one tensor and be
+        called once in a pass; skips may cross it.
+    decoders : sequence of nn.Module, optional
+        The n-th predicts the state below, the first the stimulus. None, or None for one of them:
+        a `Decoder`, made from `seed` when the first stimulus (or `example`) shows the sizes.
+    feedforward, feedback, error : float or sequence of float
+        :math:`\beta, \lambda, \alpha`, for all layers or one each. :math:`0 \le \beta + \lambda
+        \le 1`; what is left is memory.
+    error_scale : {"effective", "mean"} or sequence of float
+        :math:`s_n`. "effective": :math:`2/\sqrt{C_n}` with :math:`C_n` the number of outputs that
+        the centre of layer n reaches through its decoder (`PCoderN`). "mean": :math:`2/K_n`, K_n
+        the number of values predicted per stimulus: the gradient of the mean squared error of one
+        stimulus (`PCoder` has this divided by the batch size as well).
+    update : {"simultaneous", "sequential"}
+        The equation, or Predify's order; the latter only with ``method="euler"`` and its step.
+    trainable : bool
+        Make the rates parameters: :math:`(\beta, \lambda, \mu)` are sigmoids divided by their sum
+        (:math:`\mu` is the memory), :math:`\alpha` is free. Numbers give parameters shared by
+        all layers, sequences one per layer. A rate of exactly 0 is the absence of that pathway:
+        it stays 0.
+    detach_error : bool
+        Treat the error term as a constant in gradients, as the published code does. By default it
+        is differentiated like the rest.
+    layout : {"channels_last", "contiguous"}
+        How maps lie in memory. Convolutions of 3x3 and 5x5 are faster in channels last, decoders
+        with kernels of 10 and more (PVGG16's) contiguous; the numbers are the same.
+    example : Tensor, optional
+        A stimulus (sample, ...) to make the decoders from, now rather than at the first run; do
+        this before building an optimiser.
+    seed : int
+        For the weights of the default decoders.
+
+    Raises
+    ------
+    ValueError
+        For unknown modules (with near matches), modules called twice or never, decoders that do
+        not fit, rates out of range, batch normalisation or dropout in training mode.
+
+    Notes
+    -----
+    One evaluation costs one pass from the first tap to the last, one pass of each decoder whose
+    prediction is used, and one vector-Jacobian product of each with an error rate. What lies below
+    the first tap runs once per drive. The equation was deduced from the published code, not from
+    the paper's text, and agrees with that code's outputs to float precision. In-place modules
+    after a tap are given a copy.
+
+    References
+    ----------
+    Choksi, Mozafari, O'May, Ador, Alamia & VanRullen (2021), Predify, arXiv 2106.02749.
+
+    Examples
+    --------
+    >>> import neurodyn as nd
+    >>> network = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+    ...                         nn.Conv2d(4, 8, 3, padding=1), nn.ReLU(), nn.Flatten(),
+    ...                         nn.Linear(8 * 16, 10))
+    >>> model = nd.PredictiveCoding(network, ["1", "4"], feedforward=0.3, feedback=0.3, error=0.01)
+    >>> solution = nd.integrate(model, torch.rand(2, 1, 8, 8), [0.0, 5.0])
+    >>> [tuple(state.shape) for state in solution.states]
+    [(2, 2, 4, 8, 8), (2, 2, 8, 4, 4)]
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        taps: Sequence[str] | Mapping[str, str | nn.Module],
+        decoders: Sequence[nn.Module | None] | None = None,
+        *,
+        feedforward: float | Sequence[float],
+        feedback: float | Sequence[float],
+        error: float | Sequence[float],
+        error_scale: Literal["effective", "mean"] | Sequence[float] = "effective",
+        update: Literal["simultaneous", "sequential"] = "simultaneous",
+        trainable: bool = False,
+        detach_error: bool = False,
+        layout: Literal["channels_last", "contiguous"] = "channels_last",
+        example: Tensor | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if layout not in ("channels_last", "contiguous"):
+            raise ValueError(f"layout {layout!r} is not one of channels_last, contiguous")
+        self.layout = layout
+        if update not in ("simultaneous", "sequential"):
+            raise ValueError(f"update {update!r} is not one of simultaneous, sequential")
+        self.taps = Backbone(backbone, taps)
+        self.backbone = backbone
+        layers = len(self.taps.names)
+        if decoders is not None and len(decoders) != layers:
+            raise ValueError(
+                f"{len(decoders)} decoders for {layers} taps ({', '.join(self.taps.names)}); give "
+                "one for each, or None"
+            )
+        if not isinstance(error_scale, str):
+            error_scale = [float(s) for s in per_layer("error_scale", error_scale, layers)]
+        elif error_scale not in ("effective", "mean"):
+            raise ValueError(f"error_scale {error_scale!r} is not effective, mean or numbers")
+        self.given: list[nn.Module | None] = list(decoders or [None] * layers)
+        self.decoders = nn.ModuleList(d for d in self.given if d is not None)
+        self.update = update
+        self.detach_error = detach_error
+        self.error_scale = error_scale
+        self.seed = seed
+        self.rates = (Rates if not trainable else TrainableRates)(
+            feedforward, feedback, error, layers
+        )
+        self.scale: list[float] = []
+        self.stimulus_shape: torch.Size | None = None
+        if example is not None:
+            self.materialise(example)
+
+    def materialise(self, stimulus: Float[Tensor, " sample ..."]) -> None:
+        """Look at the network with one stimulus: sizes, missing decoders, error scales."""
+        check_evaluation_mode(self)
+        shapes, output = self.taps.inspect(self.backbone, stimulus[:1])
+        targets = [stimulus.shape[1:], *shapes[:-1]]
+        generator = torch.Generator().manual_seed(self.seed)
+        like = next(self.backbone.parameters(), stimulus)
+        built = []
+        for n, (given, shape, target) in enumerate(zip(self.given, shapes, targets, strict=True)):
+            name = self.taps.names[n]
+            if len(shape) not in DIMS:
+                raise ValueError(f"tap {name!r} has shape {tuple(shape)}: 1 to 4 axes are known")
+            if given is None:
+                with torch.inference_mode(False):
+                    given = Decoder(shape, target, generator).to(like)
+            reached, predicted = reach(given, shape)
+            if predicted != target:
+                below = "the stimulus" if n == 0 else f"layer {self.taps.names[n - 1]!r}"
+                raise ValueError(
+                    f"decoder {n} of {name!r} turns {tuple(shape)} into {tuple(predicted)}, but "
+                    f"{below} is {tuple(target)}"
+                )
+            built.append(given)
+            if self.error_scale == "effective":
+                self.scale.append(2 / reached**0.5)
+            elif self.error_scale == "mean":
+                self.scale.append(2 / target.numel())
+            else:
+                self.scale.append(self.error_scale[n])
+        self.decoders = nn.ModuleList(built)
+        self.given = list(built)
+        self._variables = tuple(
+            Variable(name, DIMS[len(s)], long_name="representation", references=PREDIFY)
+            for name, s in zip(self.taps.names, shapes, strict=True)
+        )
+        dims = ("category", *DIMS.get(output.ndim - 1, ("",))[1:])
+        self.readout_variable = Variable("logits", dims, long_name="logit")
+        self.stimulus_shape = stimulus.shape[1:]
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:  # type: ignore[override]
+        """The representations, named after their taps."""
+        if self.stimulus_shape is None:
+            raise RuntimeError(
+                "the sizes of the layers are not known yet: give PredictiveCoding an `example` "
+                "stimulus, or run it once"
+            )
+        return self._variables
+
+    def drive(self, stimulus: Float[Tensor, " sample ..."]) -> Drive:
+        """Return the stimulus, the first tap's feed-forward response, and what lies below it."""
+        like = next(self.backbone.parameters(), stimulus)
+        if (stimulus.dtype, stimulus.device) != (like.dtype, like.device):
+            raise TypeError(
+                f"the stimulus is {stimulus.dtype} on {stimulus.device}, the network {like.dtype} "
+                f"on {like.device}; move one of them with .to()"
+            )
+        if self.stimulus_shape is None:
+            self.materialise(stimulus)
+        elif stimulus.shape[1:] != self.stimulus_shape:
+            raise ValueError(
+                f"this model was made for stimuli of shape {tuple(self.stimulus_shape)} and got "
+                f"{tuple(stimulus.shape[1:])}; make another one for that size"
+            )
+        check_evaluation_mode(self)
+        return self.taps.drive(self.backbone, stimulus)
+
+    def initial_state(self, drive: Drive, generator: torch.Generator | None = None) -> State:
+        """Return the feed-forward activities: e_n = f_n(e_{n-1})."""
+        state: list[Tensor] = []
+
+        def visit(n: int, feedforward: Tensor) -> Tensor:
+            state.append(feedforward)
+            return feedforward
+
+        self.taps.sweep(self.backbone, drive, visit)
+        return tuple(state)
+
+    def forward(self, t: Tensor, state: State, drive: Drive) -> State:
+        """Return de_n/dt for every layer."""
+        beta, lam, alpha = self.rates()
+        last = len(state) - 1
+        below = (drive["stimulus"], *state[:-1])
+        correction: list[Tensor | None] = [None] * len(state)
+        for n, e in reversed(list(enumerate(state))):
+            feeds_back = n > 0 and used(lam[n - 1])
+            if used(alpha[n]):
+                prediction, vjp, *_ = torch.func.vjp(self.decoders[n], e)
+                residual = prediction - below[n]
+                (gradient,) = vjp(residual.detach() if self.detach_error else residual)
+                gradient = gradient.detach() if self.detach_error else gradient
+                correction[n] = plus(correction[n], -alpha[n] * self.scale[n], gradient)
+            elif feeds_back:
+                prediction = self.decoders[n](e)
+            if feeds_back:
+                correction[n - 1] = plus(correction[n - 1], lam[n - 1], prediction - state[n - 1])
+
+        derivative: list[Tensor] = []
+        look_ahead = self.step if self.update == "sequential" else 0.0
+
+        def visit(n: int, feedforward: Tensor) -> Tensor:
+            derivative.append(plus(correction[n], beta[n], feedforward - state[n]))
+            correction[n] = None
+            if look_ahead and n < last:
+                return plus(state[n], look_ahead, derivative[n])
+            return state[n]
+
+        self.taps.sweep(self.backbone, drive, visit)
+        return tuple(derivative)
+
+    def readout(self, state: State, drive: Drive) -> Float[Tensor, "sample category"]:
+        """Return the network's output with the representations in the taps' places."""
+        return self.taps.head(self.backbone, drive, state)
+
+    def predictions(self, state: State) -> tuple[Tensor, ...]:
+        """Return p_n = g_n(e_n): the stimulus as layer 1 predicts it, layer 1 as layer 2 does."""
+        return tuple(decoder(e) for decoder, e in zip(self.decoders, state, strict=True))
+
+    def train(self, mode: bool = True) -> "PredictiveCoding":
+        """Set the mode of the decoders; the backbone only ever goes to evaluation mode."""
+        super().train(mode)
+        self.backbone.eval()
+        return self
+
+    def config(self) -> dict[str, Any]:
+        """Return the rates and options as plain values."""
+        beta, lam, alpha = ([float(x) for x in rate] for rate in self.rates())
+        return super().config() | {
+            "backbone": type(self.backbone).__name__,
+            "taps": dict(zip(self.taps.names, self.taps.modules, strict=True)),
+            "feedforward": beta,
+            "feedback": lam,
+            "error": alpha,
+            "error_scale": self.scale,
+            "update": self.update,
+        }
+
+    def check_solver(self, method: str, step: float | None) -> None:
+        """Refuse anything but Predify's own step for Predify's order."""
+        if self.update == "sequential" and (method != "euler" or step != self.step):
+            by = "adaptive steps" if step is None else f"steps of {step:g}"
+            raise ValueError(
+                f"update='sequential' is Predify's published step, method='euler' with a step of "
+                f"{self.step:g}; got {method!r} with {by}. Use update='simultaneous' (the "
+                "differential equation) with other solvers"
+            )
+
+
+def plus(total: Tensor | None, rate: float | Tensor, term: Tensor) -> Tensor:
+    """Return total + rate * term, in one pass over memory where the rate is a number."""
+    if total is None:
+        return rate * term
+    if isinstance(rate, Tensor):
+        return total + rate * term
+    return torch.add(total, term, alpha=rate)
+
+
+def used(rate: float | Tensor) -> bool:
+    """Tell whether a pathway is there: a fixed rate of 0 means it is not."""
+    return isinstance(rate, Tensor) or rate != 0.0
+
+
+def per_layer(name: str, value: float | Sequence[float], layers: int) -> list[float]:
+    """Return one finite number per layer."""
+    values = [value] * layers if isinstance(value, int | float) else list(value)
+    if len(values) != layers or not all(abs(float(v)) < float("inf") for v in values):
+        raise ValueError(f"{name} must be a number or {layers} numbers, one per tap; got {value!r}")
+    return [float(v) for v in values]
+
+
+class Rates(nn.Module):
+    """Fixed rates: calling it returns beta, lambda and alpha as lists over layers."""
+
+    def __init__(self, feedforward: Any, feedback: Any, error: Any, layers: int) -> None:
+        super().__init__()
+        self.beta = per_layer("feedforward", feedforward, layers)
+        self.lam = per_layer("feedback", feedback, layers)
+        self.alpha = per_layer("error", error, layers)
+        for b, f in zip(self.beta, self.lam, strict=True):
+            if min(b, f) < 0 or b + f > 1 + 1e-9:
+                raise ValueError(
+                    f"feedforward {b:g} and feedback {f:g} must not be negative and must not sum "
+                    "to more than 1 (the rest is memory)"
+                )
+        self.lam[-1] = 0.0  # nothing above the last layer
+
+    def forward(self) -> tuple[Any, Any, Any]:
+        """Return beta, lambda and alpha, each with one entry per layer."""
+        return self.beta, self.lam, self.alpha
+
+
+class TrainableRates(nn.Module):
+    """Rates as parameters: (beta, lambda, mu) = m sigmoid(raw) / sum of the same, alpha free.
+
+    The mask m is 0 where a rate is given as exactly 0, so that raw stays finite at 0 and 1.
+    """
+
+    mask: Tensor
+
+    def __init__(self, feedforward: Any, feedback: Any, error: Any, layers: int) -> None:
+        super().__init__()
+        Rates(feedforward, feedback, error, layers)  # the same checks
+        shared = all(isinstance(v, int | float) for v in (feedforward, feedback))
+        self.layers = layers
+        count = 1 if shared else layers
+        beta = torch.tensor(per_layer("feedforward", feedforward, layers)[:count])
+        lam = torch.tensor(per_layer("feedback", feedback, layers)[:count])
+        shares = torch.stack([beta, lam, 1 - beta - lam]).double()
+        shares = torch.where(shares < 1e-6, 0.0, shares)
+        self.register_buffer("mask", (shares > 0).float())
+        inside = torch.where((shares > 0) & (shares < 1), shares, 0.5)
+        self.raw = nn.Parameter(torch.logit(inside).float())
+        alphas = [error] if isinstance(error, int | float) else list(error)
+        self.error = nn.Parameter(torch.tensor(alphas, dtype=torch.float32))
+
+    def forward(self) -> tuple[Any, Any, Any]:
+        """Return beta, lambda and alpha, each with one entry per layer."""
+        weights = self.mask * torch.sigmoid(self.raw)
+        beta, lam, _ = (weights / weights.sum(0)).expand(3, self.layers)
+        return beta, [*lam[:-1], 0.0], self.error.expand(self.layers)

@@ -1,0 +1,305 @@
+"""Runs as labelled data: simulate, save, load."""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
+from tqdm.auto import tqdm
+
+import neurodyn
+from neurodyn.adapter import SolverError, SolverStats
+from neurodyn.dynamics import Dynamics, State, Stimulus, check_stimulus
+from neurodyn.recorder import Record
+from neurodyn.solve import Solution, check_times, drive_at, integrate
+from neurodyn.variable import Variable
+
+KIND = "neurodyn_kind"
+"""The attribute in a file that tells a tree without branches from a Dataset."""
+
+
+def simulate(
+    dynamics: Dynamics,
+    stimulus: Stimulus,
+    times: Float[Tensor, " time"] | Sequence[float],
+    *,
+    initial_state: State | None = None,
+    method: str = "dopri5",
+    rtol: float = 1e-4,
+    atol: float = 1e-6,
+    options: dict[str, Any] | None = None,
+    record: Record = None,
+    seed: int = 0,
+    batch_size: int | None = None,
+    time_constant: float | None = None,
+    progress: bool = False,
+    coords: Mapping[str, Any] | None = None,
+) -> xr.DataTree:
+    """Solve as `integrate` does, without gradients, and return labelled data.
+
+    Parameters
+    ----------
+    dynamics, stimulus, times, initial_state, method, rtol, atol, options, record
+        As for `integrate`. `times` are in published steps.
+    seed : int
+        For random initial states. They are drawn for each sample by itself, from (seed, index of
+        the sample), so that they do not depend on `batch_size`.
+    batch_size : int, optional
+        Samples solved at a time; all by default. With an adaptive method the samples of a batch
+        share their steps, so the numbers depend on it within the tolerance.
+    time_constant : float, optional
+        Milliseconds per published step: relabels the time axis in ms.
+    progress : bool
+        Show the simulated time.
+    coords : mapping, optional
+        More coordinates for the root, e.g. ``{"label": ("sample", labels)}``.
+
+    Returns
+    -------
+    xarray.DataTree
+        The root holds the readout, e.g. ``logits`` (time, sample, category), and what functions
+        recorded; ``layers/<name>`` holds each variable, e.g. ``state`` (time, sample, channel, y,
+        x). Attributes of each Dataset: version, seed, configuration (JSON), solver, tolerances,
+        evaluations of f (``nfe``) and steps, summed over batches.
+
+    Raises
+    ------
+    SolverError
+        As for `integrate`; ``error.recorded`` is the tree, NaN where the run did not get.
+
+    Examples
+    --------
+    >>> import neurodyn as nd
+    >>> from neurodyn.models import pc_shallow
+    >>> images, labels = nd.stimuli.digits(n=2)
+    >>> run = nd.simulate(pc_shallow(), images, [0.0, 5.0, 10.0], record=["readout", "layer3"])
+    >>> dict(run["logits"].sizes)
+    {'time': 3, 'sample': 2, 'category': 10}
+    >>> run.layers["layer3"]["state"].dims
+    ('time', 'sample', 'channel', 'y', 'x')
+    """
+    wanted = check_times(times)
+    if not isinstance(dynamics, Dynamics):
+        raise TypeError(f"simulate needs a neurodyn.Dynamics, got {type(dynamics).__name__}")
+    check_stimulus(stimulus)
+    if time_constant is not None and not 0 < time_constant < float("inf"):
+        raise ValueError(f"time_constant = {time_constant} must be positive, in ms")
+    first = stimulus if isinstance(stimulus, Tensor) else stimulus(torch.tensor(wanted[0]).double())
+    samples = len(first)
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"batch_size = {batch_size} must be at least 1")
+    device = next((p.device for p in dynamics.parameters()), first.device)
+
+    arrays: dict[str, np.ndarray] = {}
+    stats = SolverStats()
+    span = wanted[-1] - wanted[0]
+    size = min(batch_size or samples, samples)
+    bar = tqdm(
+        total=round(span * samples, 6), disable=not progress, unit="t", desc="simulated time",
+        bar_format="{l_bar}{bar}| {n:.4g}/{total:.4g} samples x time [{elapsed}<{remaining}]",
+    )  # fmt: skip
+    try:
+        with bar, torch.no_grad():
+            for start in range(0, samples, size):
+                rows = slice(start, min(start + size, samples))
+                part = batch(stimulus, rows, device)
+                if initial_state is None:
+                    state = initial_states(dynamics, part, wanted[0], seed, start)
+                else:
+                    state = tuple(y[rows].to(device) for y in initial_state)
+
+                def on_time(t: float, rows: slice = rows) -> None:
+                    done = rows.start * span + (t - wanted[0]) * (rows.stop - rows.start)
+                    bar.update(done - bar.n)
+
+                try:
+                    solution = integrate(
+                        dynamics, part, wanted, initial_state=state, method=method, rtol=rtol,
+                        atol=atol, options=options, gradient="none", record=record,
+                        on_time=on_time if progress else None,
+                    )  # fmt: skip
+                except SolverError as error:
+                    keep(arrays, dynamics, record, error.recorded, rows, samples, len(wanted))
+                    raise
+                keep(arrays, dynamics, record, solution, rows, samples, len(wanted))
+                stats.add(solution.stats)
+    except SolverError as error:
+        attrs = provenance(dynamics, seed, method, rtol, atol, options, stats)
+        error.recorded = label(arrays, dynamics, wanted, time_constant, coords, attrs)
+        raise
+    attrs = provenance(dynamics, seed, method, rtol, atol, options, stats)
+    return label(arrays, dynamics, wanted, time_constant, coords, attrs)
+
+
+def batch(stimulus: Stimulus, rows: slice, device: torch.device) -> Stimulus:
+    """Return a stimulus for some of the samples only."""
+    if isinstance(stimulus, Tensor):
+        return stimulus[rows].to(device)
+
+    def part(t: Tensor) -> Tensor:
+        return stimulus(t)[rows].to(device)
+
+    for name in ("switches", "piecewise_constant"):
+        if hasattr(stimulus, name):
+            setattr(part, name, getattr(stimulus, name))
+    return part
+
+
+def initial_states(
+    dynamics: Dynamics, stimulus: Stimulus, start: float, seed: int, first: int
+) -> State:
+    """Draw the initial states of samples first, first + 1, ..., each from its own generator."""
+    drive = drive_at(dynamics, stimulus)(start)
+    generator = torch.Generator().manual_seed(seed)
+    before = generator.get_state()
+    state = dynamics.initial_state(drive, generator)
+    if torch.equal(generator.get_state(), before):
+        return state  # nothing was drawn
+    rows = []
+    for i in range(len(state[0])):
+        word = np.random.SeedSequence([seed, first + i]).generate_state(1, np.uint64)[0]
+        own = torch.Generator().manual_seed(int(word) % 2**63)
+        rows.append(dynamics.initial_state({k: v[i : i + 1] for k, v in drive.items()}, own))
+    return tuple(torch.cat(parts) for parts in zip(*rows, strict=True))
+
+
+def keep(
+    arrays: dict[str, np.ndarray], dynamics: Dynamics, record: Record, solution: Solution,
+    rows: slice, samples: int, times: int,
+) -> None:  # fmt: skip
+    """Copy one batch's results into the arrays of all samples."""
+    names = [v.name for v in dynamics.variables]
+    if record is not None:
+        watched = [record] if isinstance(record, str) or callable(record) else record
+        names = [name for name in names if name in watched]
+    found = dict(zip(names, solution.states, strict=False)) | solution.observed
+    if solution.readout is not None:
+        found["readout"] = solution.readout
+    for name, tensor in found.items():
+        values = tensor.cpu().numpy()
+        if name not in arrays:
+            shape = (times, samples, *values.shape[2:])
+            empty = np.nan if np.issubdtype(values.dtype, np.floating) else 0
+            arrays[name] = np.full(shape, empty, dtype=values.dtype)
+        arrays[name][: len(values), rows] = values
+
+
+def provenance(
+    dynamics: Dynamics, seed: int, method: str, rtol: float, atol: float,
+    options: dict[str, Any] | None, stats: SolverStats,
+) -> dict[str, Any]:  # fmt: skip
+    """Return the attributes that say where numbers come from."""
+    plain = {
+        k: v if isinstance(v, int | float | str) else str(v) for k, v in (options or {}).items()
+    }
+    return {
+        "neurodyn_version": neurodyn.__version__,
+        "torch_version": str(torch.__version__),
+        "seed": seed,
+        "config": json.dumps(dynamics.config(), sort_keys=True),
+        "solver": method,
+        "rtol": rtol,
+        "atol": atol,
+        "options": json.dumps(plain, sort_keys=True),
+        "nfe": stats.evaluations,
+        "accepted_steps": stats.accepted,
+        "rejected_steps": stats.rejected,
+        "smallest_step": stats.smallest_step,
+        "largest_step": stats.largest_step,
+    }
+
+
+def label(
+    arrays: Mapping[str, np.ndarray], dynamics: Dynamics, times: list[float],
+    time_constant: float | None, coords: Mapping[str, Any] | None, attrs: dict[str, Any],
+) -> xr.DataTree:  # fmt: skip
+    """Name the axes of what was recorded."""
+    units, scale = ("1", 1.0) if time_constant is None else ("ms", time_constant)
+    long_name = "time (published steps)" if time_constant is None else "time"
+    time = xr.Variable(
+        "time", np.asarray(times) * scale, {"long_name": long_name, "units": units}
+    )
+    samples = next(iter(arrays.values())).shape[1] if arrays else 0
+    sample = xr.Variable("sample", np.arange(samples), {"long_name": "stimulus", "units": "1"})
+    axes = {"time": time, "sample": sample}
+
+    def dataset(found: Mapping[str, xr.Variable], more: Mapping[str, Any]) -> xr.Dataset:
+        return xr.Dataset(dict(found), {**axes, **more}, attrs)
+
+    def array(name: str, variable: Variable) -> xr.Variable:
+        return xr.Variable(("time", "sample", *variable.dims), arrays[name], variable.attrs)
+
+    variables = {v.name: v for v in dynamics.variables}
+    root = {}
+    for name, values in arrays.items():
+        if name == "readout":
+            root[dynamics.readout_variable.name] = array(name, dynamics.readout_variable)
+        elif name not in variables:
+            dims = tuple(f"{name}_{axis}" for axis in range(values.ndim - 2))
+            root[name] = array(name, Variable(name, dims))
+    tree = {"/": dataset(root, coords or {})}
+    for name, variable in variables.items():
+        if name in arrays:
+            tree[f"/layers/{name}"] = dataset({variable.quantity: array(name, variable)}, {})
+    return xr.DataTree.from_dict(tree)
+
+
+def save(data: xr.DataTree | xr.Dataset, path: str | Path) -> Path:
+    """Write netCDF (HDF5); the file appears whole or not at all.
+
+    Parameters
+    ----------
+    data : DataTree or Dataset
+        What `load` will return, exactly.
+    path : str or Path
+        Folders on the way are made.
+
+    Examples
+    --------
+    >>> import tempfile, xarray as xr
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = save(xr.Dataset({"x": ("time", [1.0, 2.0])}), folder + "/run.nc")
+    ...     load(path)["x"].values
+    array([1., 2.])
+    """
+    path = Path(path)
+    if not isinstance(data, xr.DataTree | xr.Dataset):
+        raise TypeError(f"save takes a DataTree or a Dataset, got {type(data).__name__}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    os.close(handle)
+    try:
+        marked = data.copy(deep=False)
+        marked.attrs = data.attrs | {KIND: type(data).__name__}
+        marked.to_netcdf(temporary, engine="h5netcdf")
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    return path
+
+
+def load(path: str | Path) -> xr.DataTree | xr.Dataset:
+    """Read what `save` wrote into memory: a DataTree, or a Dataset if it was one.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no such file, or it is not netCDF of this kind.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    try:
+        with xr.open_datatree(path, engine="h5netcdf") as tree:
+            loaded = tree.load()
+            kind = loaded.attrs.pop(KIND, "DataTree" if loaded.children else "Dataset")
+    except OSError as error:
+        raise ValueError(f"{path} is not a netCDF (HDF5) file, or is damaged: {error}") from error
+    return loaded if kind == "DataTree" else loaded.to_dataset()

@@ -1,0 +1,102 @@
+"""What is kept of a run, while it runs."""
+
+import difflib
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from neurodyn.adapter import Layout
+from neurodyn.dynamics import Drive, Dynamics, State
+
+Watched = str | Callable[[Tensor, State], Tensor]
+Record = Watched | Sequence[Watched] | None
+
+
+class Recorder:
+    """Keeps what `record` names at the wanted times, and nothing else.
+
+    Under grad mode it keeps a list and stacks it at the end, whose backward pass is linear in the
+    number of times; otherwise it writes into one tensor per name.
+    """
+
+    def __init__(
+        self, dynamics: Dynamics, layout: Layout, record: Record, times: Sequence[float]
+    ) -> None:
+        self.dynamics = dynamics
+        self.layout = layout
+        self.times = times
+        self.variables = [v.name for v in dynamics.variables]
+        known = [*self.variables, "readout"]
+        if record is None:
+            record = known
+        elif isinstance(record, str) or callable(record):
+            record = [record]
+        self.watched: dict[str, Watched] = {}
+        for item in record:
+            name = item if isinstance(item, str) else getattr(item, "__name__", None)
+            if isinstance(item, str) and item not in known:
+                near = difflib.get_close_matches(item, known, n=3)
+                hint = f"; did you mean {' or '.join(near)}?" if near else "."
+                raise ValueError(
+                    f"cannot record {item!r}{hint} It can be one of {', '.join(known)}, or a "
+                    "function of time and state"
+                )
+            if name is None or (callable(item) and (name in known or name in self.watched)):
+                raise ValueError(
+                    f"a function to record needs a __name__ of its own, not {name!r}; "
+                    f"taken: {', '.join([*known, *self.watched])}"
+                )
+            self.watched[name] = item
+        self.written = 0
+        self.series: dict[str, Tensor | list[Tensor]] = {}
+
+    def observe(self, t: float, y: Tensor, drive: Drive) -> tuple[Tensor, ...]:
+        """Return what is watched of the flat state y, states still as parts of it."""
+        parts = self.layout.split(y)
+        state = self.layout.unpack(y)
+        seen = []
+        for name, item in self.watched.items():
+            if item == "readout":
+                seen.append(self.dynamics.readout(state, drive))
+            elif isinstance(item, str):
+                seen.append(parts[self.variables.index(name)])
+            else:
+                value = item(torch.tensor(t, dtype=torch.float64), state)
+                if not isinstance(value, Tensor) or value.shape[:1] != (self.layout.samples,):
+                    got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+                    raise TypeError(
+                        f"the recorded function {name!r} must return a tensor with samples first "
+                        f"({self.layout.samples}, ...), got {got}"
+                    )
+                seen.append(value)
+        return tuple(seen)
+
+    def write(self, values: tuple[Tensor, ...]) -> None:
+        """Keep what was observed at the next time."""
+        for name, value in zip(self.watched, values, strict=True):
+            if torch.is_grad_enabled():
+                series = self.series.setdefault(name, [])
+                assert isinstance(series, list)
+                series.append(value)
+            else:
+                if name not in self.series:
+                    self.series[name] = value.new_empty((len(self.times), *value.shape))
+                self.series[name][self.written] = value
+        self.written += 1
+
+    def collect(self, before: float | None = None) -> dict[str, Tensor]:
+        """Return each thing kept as (time, sample, ...), up to a time that was not reached."""
+        n = self.written if before is None else sum(t < before for t in self.times[: self.written])
+        collected = {}
+        for name, series in self.series.items():
+            if isinstance(series, list):
+                if not series[:n]:
+                    continue
+                stacked = torch.stack(series[:n])
+            else:
+                stacked = series[:n]
+            if name in self.variables:
+                stacked = self.layout.shaped(self.variables.index(name), stacked)
+            collected[name] = stacked
+        return collected

@@ -1,0 +1,422 @@
+"""The one door to the solver: tensors in, differentiable tensors out."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+import torchdiffeq
+from jaxtyping import Float
+from torch import Tensor
+
+from neurodyn.adapter import (
+    MULTISTEP,
+    OTHER,
+    Adapter,
+    AdaptiveSteps,
+    FixedSteps,
+    Layout,
+    Point,
+    SolverError,
+    SolverStats,
+    grid,
+    settings,
+)  # fmt: skip
+from neurodyn.checkpoint import Checkpointed
+from neurodyn.dynamics import BoundDynamics, Drive, Dynamics, State, Stimulus, check_stimulus
+from neurodyn.recorder import Record, Recorder
+
+DriveAt = Callable[[Tensor | float], Drive]
+Gradient = Literal["none", "backprop", "checkpoint", "adjoint"]
+GRADIENTS = ("none", "backprop", "checkpoint", "adjoint")
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The tensors of one solve.
+
+    Attributes
+    ----------
+    times : Tensor
+        float64, as asked for.
+    states : tuple of Tensor
+        Each (time, sample, ...); those that were recorded, in the order of ``variables``.
+    readout : Tensor or None
+        (time, sample, category), if it was recorded.
+    observed : dict of str to Tensor
+        What functions in `record` returned, stacked over time, by the functions' names.
+    stats : SolverStats
+        What the solve cost.
+    """
+
+    times: Float[Tensor, " time"]
+    states: tuple[Tensor, ...]
+    readout: Tensor | None
+    observed: dict[str, Tensor] = field(default_factory=dict)
+    stats: SolverStats = field(default_factory=SolverStats)
+
+
+def integrate(
+    dynamics: Dynamics,
+    stimulus: Stimulus,
+    times: Float[Tensor, " time"] | Sequence[float],
+    *,
+    initial_state: State | None = None,
+    method: str = "dopri5",
+    rtol: float = 1e-4,
+    atol: float = 1e-6,
+    options: dict[str, Any] | None = None,
+    gradient: Gradient = "backprop",
+    record: Record = None,
+    generator: torch.Generator | None = None,
+    on_time: Callable[[float], None] | None = None,
+) -> Solution:
+    r"""Solve dy/dt = f(t, y) with torchdiffeq; return tensors that carry gradients.
+
+    .. math:: y(t) = y_0 + \int_{t_0}^{t} f(t', y(t'), d(s(t')))\, dt'
+
+    Parameters
+    ----------
+    dynamics : Dynamics
+        The vector field, its initial state and its readout.
+    stimulus : Tensor or callable
+        Shape (sample, ...); or a function of time t (0-d float64 tensor) that returns such a
+        tensor. If the function has ``switches`` (a sequence of times), the run is cut there, and
+        the value at a switch is the one that holds after it. If it also has
+        ``piecewise_constant = True``, the drive is computed once per piece. `Film` has both.
+        Tensors that it is made of and that need gradients must be listed in ``tensors``.
+    times : Tensor or sequence of float
+        Where the record is wanted, increasing, at least two; the first is where the run starts.
+        In published steps, unless the dynamics says otherwise.
+    initial_state : tuple of Tensor, optional
+        Each (sample, ...); by default the dynamics' own.
+    method : str
+        Any method of torchdiffeq. Fixed-step methods step by ``dynamics.step``, whatever `times`
+        are, or by ``options={"step_size": h}``; between steps the record is linear. Adaptive
+        methods are recorded through torchdiffeq's own interpolant.
+    rtol, atol : float
+        Relative and absolute tolerance of adaptive methods. The error of a step is by default the
+        largest over samples and variables of the root mean square, so that one stiff sample among
+        easy ones is as exact as alone. The samples still share their steps: with an adaptive
+        method a sample's numbers depend on its batch, within the tolerance; with a fixed step
+        they do not.
+    options : dict, optional
+        torchdiffeq's options of the method. A ``norm`` is given the tuple of states.
+    gradient : {"backprop", "checkpoint", "adjoint", "none"}
+        "backprop": through all steps; memory grows with their number. "checkpoint": the same
+        gradients with memory of the order of the square root of their number, for one more
+        forward pass. "adjoint": torchdiffeq's ``odeint_adjoint``, which integrates the state
+        backwards. It is unsafe where the flow contracts, as predictive coding and synchrony do:
+        run backwards, a contracting flow expands and the error grows exponentially with time;
+        and with a fixed step it is not the gradient of what was computed. "none": no graph.
+    record : str, callable, or sequence of these, optional
+        What to keep: names of variables, "readout", or functions ``fn(t, state) -> Tensor
+        (sample, ...)`` kept under their ``__name__``. All states and the readout by default. What
+        is not named is never stored.
+    generator : torch.Generator, optional
+        For dynamics with a random initial state.
+    on_time : callable, optional
+        Called with the simulated time reached, step by step.
+
+    Returns
+    -------
+    Solution
+        ``times``, ``states``, ``readout``, ``observed`` and ``stats``.
+
+    Raises
+    ------
+    SolverError
+        When the state stops being finite or the step underflows: when, which variable, in how
+        many samples; ``error.recorded`` is the Solution until then.
+    TypeError, ValueError
+        When an argument is not one of those allowed; the message lists them.
+
+    References
+    ----------
+    Chen, Rubanova, Bettencourt & Duvenaud (2018), arXiv 1806.07366 (the adjoint); torchdiffeq.
+
+    Examples
+    --------
+    >>> import neurodyn as nd
+    >>> from neurodyn.models import pc_shallow
+    >>> images, labels = nd.stimuli.digits(n=2)
+    >>> solution = nd.integrate(pc_shallow(), images, [0.0, 1.0, 2.5], gradient="none")
+    >>> solution.readout.shape
+    torch.Size([3, 2, 10])
+    """
+    wanted = check_times(times)
+    if gradient not in GRADIENTS:
+        raise ValueError(f"gradient {gradient!r} is not one of {', '.join(GRADIENTS)}")
+    if not isinstance(dynamics, Dynamics):
+        raise TypeError(f"integrate needs a neurodyn.Dynamics, got {type(dynamics).__name__}")
+    check_stimulus(stimulus)
+    grad = torch.is_grad_enabled() and gradient != "none"
+    with torch.set_grad_enabled(grad):
+        pieces = list(cut(stimulus, wanted))
+        drive = drive_at(dynamics, pieces[0].stimulus)
+        if initial_state is None:
+            initial_state = dynamics.initial_state(drive(wanted[0]), generator)
+        check_state(dynamics, initial_state)
+        names = [v.name for v in dynamics.variables]
+        layout = Layout(initial_state, names, dynamics.layout == "channels_last")
+        step, clean = settings(dynamics, layout, method, rtol, atol, options)
+        recorder = Recorder(dynamics, layout, record, wanted)
+        if gradient != "none" and method in OTHER and grad and needs_gradient(dynamics, stimulus):
+            raise ValueError(
+                f"method {method!r} carries no gradients; give gradient='none', or one of the "
+                "other methods"
+            )
+        if gradient in ("checkpoint", "adjoint"):
+            if method in MULTISTEP:
+                raise ValueError(f"gradient={gradient!r} needs a one-step method, not {method!r}")
+            if grad:
+                check_reachable(stimulus, wanted[0])
+        stats = SolverStats()
+        y = layout.pack(initial_state)
+        y = y.clone() if y.data_ptr() == initial_state[0].data_ptr() else y
+        del initial_state  # the flat copy is the state from here on
+        solve = Solve(dynamics, layout, method, step, clean, recorder, stats, on_time)
+        try:
+            for piece in pieces:
+                if piece is not pieces[0]:
+                    drive = drive_at(dynamics, piece.stimulus)
+                if method in OTHER or (gradient == "adjoint" and grad):
+                    y = solve.at_all_times(piece, drive, y)
+                elif gradient == "checkpoint" and grad:
+                    y = solve.checkpointed(piece, drive, y)
+                else:
+                    y = solve.straight(piece, drive, y)
+        except SolverError as error:
+            error.recorded = solution(recorder, stats, before=error.time)
+            raise
+        return solution(recorder, stats)
+
+
+def solution(recorder: Recorder, stats: SolverStats, before: float | None = None) -> Solution:
+    """Return what was recorded, up to a time that could not be reached."""
+    kept = recorder.collect(before)
+    states = tuple(kept.pop(name) for name in recorder.variables if name in kept)
+    readout = kept.pop("readout", None)
+    reached = recorder.times[: recorder.written]
+    times = torch.tensor(
+        [t for t in reached if before is None or t < before], dtype=torch.float64
+    )
+    return Solution(times, states, readout, kept, stats)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of time between switches, its stimulus, and the wanted times in it."""
+
+    start: float
+    stop: float
+    times: list[float]
+    stimulus: Stimulus
+
+
+def cut(stimulus: Stimulus, times: list[float]) -> Iterable[Piece]:
+    """Cut a run at the stimulus' switches; a wanted time on a switch belongs to what follows."""
+    inner = sorted({float(s) for s in getattr(stimulus, "switches", ())})
+    ends = [times[0], *(s for s in inner if times[0] < s < times[-1]), times[-1]]
+    for start, stop in zip(ends[:-1], ends[1:], strict=True):
+        last = stop == times[-1]
+        inside = [t for t in times if start <= t < stop or (last and t == stop)]
+        held = stimulus
+        if getattr(stimulus, "piecewise_constant", False):
+            held = stimulus(torch.tensor(start, dtype=torch.float64))  # type: ignore[operator]
+            check_stimulus(held)
+        elif not last or start > times[0]:
+            held = within(stimulus, start, stop if not last else math.inf)  # type: ignore[arg-type]
+        yield Piece(start, stop, inside, held)
+
+
+def within(stimulus: Callable[[Tensor], Tensor], start: float, stop: float) -> Stimulus:
+    """Let no step of a solver look at a stimulus beyond the switches around it."""
+    before = math.nextafter(stop, start)
+
+    def bounded(t: Tensor) -> Tensor:
+        return stimulus(t.clamp(start, before))
+
+    bounded.tensors = tensors_of(stimulus)  # type: ignore[attr-defined]
+    return bounded
+
+
+def drive_at(dynamics: Dynamics, stimulus: Stimulus) -> DriveAt:
+    """Return the drive as a function of time: a constant one is computed once, here."""
+    if isinstance(stimulus, Tensor):
+        drive = dynamics.drive(stimulus)
+        return lambda t: drive
+    return lambda t: dynamics.drive(stimulus(torch.as_tensor(t, dtype=torch.float64)))
+
+
+@dataclass
+class Solve:
+    """The ways to take one piece: each returns the flat state at its end."""
+
+    dynamics: Dynamics
+    layout: Layout
+    method: str
+    step: float | None
+    options: dict[str, Any]
+    recorder: Recorder
+    stats: SolverStats
+    on_time: Callable[[float], None] | None
+
+    def adapter(self, piece: Piece, drive: DriveAt, observe: Callable, **kwargs: Any) -> Any:
+        """Return the adapter for a piece under a drive; `observe` gets the recorder's tensors."""
+
+        def field(t: Tensor, state: State) -> State:
+            return self.dynamics(t, state, drive(t))
+
+        def see(i: int, t: float, y: Tensor) -> None:
+            observe(i, t, self.recorder.observe(t, y, drive(t)))
+
+        common = {"times": piece.times, "observe": see, "on_time": self.on_time, **kwargs}
+        if self.step is None:
+            return AdaptiveSteps(
+                field, self.layout, self.method, self.options, piece.stop, **common
+            )
+        points = grid(piece.start, piece.stop, self.step)
+        if self.method in MULTISTEP and abs(points[-1] - points[-2] - self.step) > 1e-6 * self.step:
+            raise ValueError(
+                f"{self.method} needs equal steps: step_size = {self.step:g} does not divide the "
+                f"time from {piece.start:g} to {piece.stop:g}"
+            )
+        return FixedSteps(field, self.layout, self.method, self.options, points, **common)
+
+    def straight(self, piece: Piece, drive: DriveAt, y: Tensor) -> Tensor:
+        """Run through; under grad mode the graph holds every step."""
+        adapter = self.adapter(piece, drive, lambda i, t, values: self.recorder.write(values))
+        try:
+            own = not torch.is_grad_enabled()
+            return adapter.solve(Point(piece.start, y, expendable=own)).y
+        finally:
+            self.stats.add(adapter.stats)
+
+    def checkpointed(self, piece: Piece, drive: DriveAt, y: Tensor) -> Tensor:
+        """Run through, keeping the state at some steps only."""
+        constant = isinstance(piece.stimulus, Tensor)
+        fixed = drive(piece.start) if constant else {}
+        own = [] if constant else tensors_of(piece.stimulus)
+
+        def make(inputs: Sequence[Tensor], **kwargs: Any) -> Adapter:
+            held = dict(zip(fixed, inputs, strict=False))
+            return self.adapter(piece, (lambda t: held) if constant else drive, **kwargs)
+
+        steps = None if self.step is None else len(grid(piece.start, piece.stop, self.step)) - 1
+        parameters = [p for p in self.dynamics.parameters() if p.requires_grad]
+        end, *observed = Checkpointed.apply(
+            make, Point(piece.start, y), steps, len(fixed), self.stats, y,
+            *fixed.values(), *parameters, *own,
+        )  # fmt: skip
+        for values in zip(*observed, strict=True):
+            self.recorder.write(values)
+        return end
+
+    def at_all_times(self, piece: Piece, drive: DriveAt, y: Tensor) -> Tensor:
+        """Ask torchdiffeq for all times: its adjoint, and methods without callbacks."""
+        bound = BoundDynamics(self.dynamics, piece.stimulus)
+        adapter = Adapter(bound, self.layout)
+        times = sorted({piece.start, *piece.times, piece.stop})
+        t = torch.tensor(times, dtype=torch.float64, device=y.device)
+        options = dict(self.options)
+        tolerances = {k: options.pop(k) for k in ("rtol", "atol")}
+        if self.step is not None:
+            step = self.step
+            options["grid_constructor"] = lambda func, y0, t: torch.tensor(
+                grid_through(t.tolist(), step), dtype=t.dtype, device=t.device
+            )
+        try:
+            if self.method not in OTHER:
+                wanted = tuple(p for p in bound.parameters() if p.requires_grad)
+                ys = torchdiffeq.odeint_adjoint(
+                    adapter, y, t, method=self.method, options=options, adjoint_params=wanted,
+                    **tolerances,
+                )  # fmt: skip
+            else:
+                with torch.no_grad():
+                    ys = torchdiffeq.odeint(
+                        adapter, y, t, method=self.method, options=options, **tolerances
+                    )
+        except AssertionError as error:
+            adapter.check(piece.start, y)
+            raise SolverError(
+                f"{self.method} stopped between t = {piece.start:g} and {piece.stop:g}: {error}. "
+                "Try looser tolerances, or gradient='checkpoint', which says more",
+                piece.start, {},
+            ) from error  # fmt: skip
+        finally:
+            self.stats.add(adapter.stats)
+        for now, state in zip(times, ys, strict=True):
+            adapter.check(now, state)
+            if now in piece.times:
+                self.recorder.write(self.recorder.observe(now, state, drive(now)))
+        return ys[-1]
+
+
+def grid_through(times: list[float], step: float) -> list[float]:
+    """Return a grid from the first time to the last, forwards or backwards."""
+    if times[-1] < times[0]:
+        return [-t for t in grid(-times[0], -times[-1], step)]
+    return grid(times[0], times[-1], step)
+
+
+def check_times(times: Float[Tensor, " time"] | Sequence[float]) -> list[float]:
+    """Return the times as floats, or say what is wrong with them."""
+    try:
+        t = torch.as_tensor(times, dtype=torch.float64).detach().cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"times must be numbers, got {times!r}") from error
+    if t.ndim != 1 or len(t) < 2 or not torch.isfinite(t).all() or not (t.diff() > 0).all():
+        shown = t.tolist() if t.ndim == 1 and len(t) <= 8 else f"shape {tuple(t.shape)}"
+        raise ValueError(
+            f"times must be one-dimensional, finite and increasing, with a start and at least one "
+            f"more; got {shown}"
+        )
+    return t.tolist()
+
+
+def check_state(dynamics: Dynamics, state: State) -> None:
+    """Refuse an initial state that does not fit the dynamics' variables."""
+    names = [v.name for v in dynamics.variables]
+    if not isinstance(state, tuple) or len(state) != len(names):
+        raise ValueError(
+            f"initial_state must be a tuple of {len(names)} tensors, one for each of "
+            f"{', '.join(names)}; got {type(state).__name__} of length "
+            f"{len(state) if hasattr(state, '__len__') else '?'}"
+        )
+    if len({y.shape[0] for y in state}) > 1 or len({y.dtype for y in state}) > 1:
+        shown = [f"{n} {tuple(y.shape)} {y.dtype}" for n, y in zip(names, state, strict=True)]
+        raise ValueError(
+            f"states must agree in samples (first axis) and dtype; got {', '.join(shown)}"
+        )
+    if not state[0].is_floating_point():
+        raise TypeError(f"states must be floating point, got {state[0].dtype}")
+
+
+def tensors_of(stimulus: Stimulus) -> list[Tensor]:
+    """Return the tensors a stimulus is known to be made of."""
+    if isinstance(stimulus, Tensor):
+        return [stimulus]
+    listed: Sequence[Tensor] = getattr(stimulus, "tensors", ())
+    parameters = stimulus.parameters() if isinstance(stimulus, torch.nn.Module) else ()
+    return [*listed, *parameters]
+
+
+def needs_gradient(dynamics: Dynamics, stimulus: Stimulus) -> bool:
+    """Tell whether there is anything a gradient could be for."""
+    return any(p.requires_grad for p in (*dynamics.parameters(), *tensors_of(stimulus)))
+
+
+def check_reachable(stimulus: Stimulus, start: float) -> None:
+    """Refuse gradients that would be lost inside a function of time."""
+    if tensors_of(stimulus):
+        return
+    shown: Any = stimulus
+    if shown(torch.tensor(start, dtype=torch.float64)).requires_grad:
+        raise ValueError(
+            "the stimulus function uses tensors that require grad, which gradient='checkpoint' "
+            "and 'adjoint' cannot see; list them in its attribute `tensors`, make it an "
+            "nn.Module, or use gradient='backprop'"
+        )

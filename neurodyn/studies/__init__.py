@@ -1,0 +1,1 @@
+"""One file per paper: stimuli, model, run, analysis, Dataset. Keyword defaults are the config."""

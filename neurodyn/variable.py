@@ -1,0 +1,50 @@
+"""What a state is called and what its axes and units are."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One named part of a state: what can be recorded, and how the record is labelled.
+
+    Parameters
+    ----------
+    name : str
+        The name it is recorded under, and the name that errors list. No ``/``.
+    dims : tuple of str
+        Names of the axes after time and sample, e.g. ``("channel", "y", "x")``.
+    units : str
+        Physical units; ``"1"`` for a pure number.
+    long_name : str
+        What a plot writes on its axis; the name by default.
+    quantity : str
+        What is measured there: the name of the array in the record
+        (``run.layers["layer1"]["state"]``).
+    references : str
+        Authors, year, arXiv number or DOI.
+
+    Examples
+    --------
+    >>> Variable("layer1", ("channel", "y", "x"), long_name="representation").units
+    '1'
+    """
+
+    name: str
+    dims: tuple[str, ...]
+    units: str = "1"
+    long_name: str = ""
+    quantity: str = "state"
+    references: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name or "/" in self.name:
+            raise ValueError(
+                f"a variable cannot be called {self.name!r}: it needs a name without '/', "
+                "which separates the nodes of the recorded tree"
+            )
+
+    @property
+    def attrs(self) -> dict[str, str]:
+        """The attributes of this variable's array in a Dataset."""
+        attrs = {"long_name": self.long_name or self.name, "units": self.units}
+        return attrs | ({"references": self.references} if self.references else {})
