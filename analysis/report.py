@@ -108,10 +108,14 @@ def findings(result: xr.Dataset, reference: str = "feedforward") -> list[str]:
             low, high = line.difference_ci.sel(noise=noise).values
             change = f"{noise} ({line.difference.sel(noise=noise).item():+.3f})"
             groups.setdefault(verdict(low, high), []).append(change)
-        for what in ("higher", "lower", "no reliable difference"):
-            where = listed(groups.get(what, []))
-            said.append(f"{solver}, {what} at t={last.time.item():g}: {where}.")
-        said.append(fall(result.sel(solver=solver)))
+        at = f"{solver} at t={last.time.item():g}"
+        said += [
+            f"{at} is more accurate than {reference} under: {listed(groups.get('higher', []))}.",
+            f"{at} is less accurate than {reference} under: {listed(groups.get('lower', []))}.",
+            f"{at} does not differ reliably from {reference} (the interval holds 0) under: "
+            f"{listed(groups.get('no reliable difference', []))}.",
+            fall(result.sel(solver=solver)),
+        ]
     if "ode_minus_predify" in result:
         said.append(agreement(last))
     return said
@@ -119,7 +123,7 @@ def findings(result: xr.Dataset, reference: str = "feedforward") -> list[str]:
 
 def listed(names: Sequence[str]) -> str:
     """Join names; say so if there are none."""
-    return ", ".join(names) or "under no condition"
+    return ", ".join(names) or "no condition"
 
 
 def fall(line: xr.Dataset) -> str:
@@ -132,7 +136,7 @@ def fall(line: xr.Dataset) -> str:
         )
         if drop > 0
     ]
-    return f"{line.solver.item()}, below its own peak at the end: {listed(fallen)}."
+    return f"{line.solver.item()} ends below its own peak under: {listed(fallen)}."
 
 
 def agreement(last: xr.Dataset) -> str:
@@ -149,8 +153,8 @@ def agreement(last: xr.Dataset) -> str:
     ]
     largest = abs(last.ode_minus_predify).max().item()
     return (
-        f"ode minus predify at t={last.time.item():g}, interval without 0: {listed(apart)}; "
-        f"the largest difference is {largest:.3f}."
+        f"ode and predify differ reliably at t={last.time.item():g} (ode minus predify) under: "
+        f"{listed(apart)}; the largest difference is {largest:.3f}."
     )
 
 

@@ -12,13 +12,14 @@ import xarray as xr
 
 import neurodyn as nd
 from neurodyn.models.pc_shallow import WEIGHTS, pc_shallow
-from neurodyn.train import atomic, fit_classifier, fit_reconstruction, make_fabric
+from neurodyn.record import atomic
+from neurodyn.train import fit_classifier, fit_reconstruction, make_fabric
 
 
 def train_predify(
     *,
     out: str | Path = "results/train-predify",
-    epochs: int = 4,
+    epochs: int = 8,
     reconstruction_epochs: int = 4,
     learning_rate: float = 1e-3,
     reconstruction_learning_rate: float = 2e-3,
@@ -30,7 +31,7 @@ def train_predify(
 ) -> xr.DataTree:
     """Train pc_shallow on digits: to classify, then its decoders to reconstruct.
 
-    8,000 digits of the training split, about a minute on one core. The same seed on the same kind
+    8,000 digits of the training split, some minutes on one core. The same seed on the same kind
     of machine gives the same weights to the byte, whatever the number of cores. After an
     interruption the same command goes on behind the last complete epoch.
 

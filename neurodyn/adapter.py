@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 import torchdiffeq
-from torch import Tensor, nn
+from torch import Tensor
 from torchdiffeq._impl.odeint import SOLVERS
 
 from neurodyn.dynamics import Dynamics, State
@@ -65,8 +65,10 @@ class SolverStats:
     def accept(self, step: float) -> None:
         """Count one accepted step."""
         self.accepted += 1
-        self.smallest_step = min(self.smallest_step, step)
-        self.largest_step = max(self.largest_step, step)
+        if step < self.smallest_step:
+            self.smallest_step = step
+        if step > self.largest_step:
+            self.largest_step = step
 
     def add(self, other: "SolverStats") -> None:
         """Add the costs of another solve."""
@@ -191,7 +193,7 @@ class SegmentEnd(Exception):  # noqa: N818  (a way out of the solver, not an err
         self.point = point
 
 
-class Adapter(nn.Module):
+class Adapter:
     """The right-hand side on the flat state; counts evaluations and steps, and records.
 
     Parameters
@@ -222,7 +224,6 @@ class Adapter(nn.Module):
         stop_after: int | None = None,
         on_time: Callable[[float], None] | None = None,
     ) -> None:
-        super().__init__()
         self.field = field
         self.layout = layout
         self.times = times
@@ -233,7 +234,7 @@ class Adapter(nn.Module):
         self.done = 0
         self.stats = SolverStats()
 
-    def forward(self, t: Tensor, y: Tensor) -> Tensor:
+    def __call__(self, t: Tensor, y: Tensor) -> Tensor:
         """Return dy/dt."""
         self.stats.evaluations += 1
         return self.layout.pack(self.field(t, self.layout.unpack(y)))
@@ -270,7 +271,7 @@ class FixedSteps(Adapter):
         self.method = method
         self.options = options
         self.points = points
-        self.slack = 1e-9 * (points[1] - points[0])
+        self.slack = 1e-6 * (points[1] - points[0])  # below the precision of a float32 time
         self.at = 0
         self.previous: Tensor | None = None
         self.sums: list[Tensor] = []
@@ -280,19 +281,21 @@ class FixedSteps(Adapter):
         """Take note of the point reached, before torchdiffeq steps on."""
         self.reach(y0)
         if self.spent is not None and y0 is not self.spent:
-            self.spent.set_()  # torchdiffeq holds the first state to the end; free its memory
+            self.spent.set_(y0.new_empty(0))  # type: ignore[call-overload]  # torchdiffeq would hold it to the end
             self.spent = None
-        point = Point(self.points[self.at], y0, self.done)
-        self.before_step(point)
-        if self.at == len(self.points) - 1:
-            raise SegmentEnd(point)
+        last = self.at == len(self.points) - 1
+        if last or self.keep is not None or self.stop_after is not None:
+            point = Point(self.points[self.at], y0, self.done)
+            self.before_step(point)
+            if last:
+                raise SegmentEnd(point)
         self.stats.accept(self.points[self.at + 1] - self.points[self.at])
         self.at += 1
 
     def reach(self, y: Tensor) -> None:
         """Hand over what is wanted up to the grid's present point, where the state is y."""
         t = self.points[self.at]
-        self.sums.append(y.detach().sum())
+        self.sums.append((y.detach() if y.requires_grad else y).sum())
         if len(self.sums) == CHECK_EVERY or self.at == len(self.points) - 1:
             self.look(y)
         while self.done < len(self.times) and self.times[self.done] <= t + self.slack:
@@ -360,12 +363,12 @@ class AdaptiveSteps(Adapter):
         self.carried: Tensor | None = None
         self.end: Tensor | None = None
 
-    def forward(self, t: Tensor, y: Tensor) -> Tensor:
+    def __call__(self, t: Tensor, y: Tensor) -> Tensor:
         """Return dy/dt, and keep it as a stage of the step under way."""
         if self.carried is not None:
             f, self.carried = self.carried, None
         else:
-            f = super().forward(t, y)
+            f = super().__call__(t, y)
         self.stages.append(f)
         return f
 

@@ -6,13 +6,15 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
 from neurodyn.dynamics import Drive, State
 
-_PATCHING = threading.RLock()
+_BUSY: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
+"""One lock per network: two threads cannot answer calls of the same modules at once."""
 
 Visit = Callable[[int, Tensor], Tensor]
 
@@ -27,7 +29,7 @@ class Backbone:
     Works by answering calls: for the length of one pass, a module is given a ``forward`` that
     returns another value. So any control flow will do, skips may cross a tap, and parameters stay
     where they are (``functional_call``, ``vmap``, ``deepcopy`` and ``pickle`` see a plain module).
-    Only names are stored here. Passes of several threads wait for each other.
+    Only names are stored here. Threads that use the same network wait for each other.
 
     Parameters
     ----------
@@ -233,7 +235,7 @@ class Backbone:
 @contextmanager
 def answering(modules: Mapping[str, nn.Module], forwards: Mapping[str, Callable]) -> Iterator[None]:
     """Give modules another ``forward`` for the length of a with block."""
-    with _PATCHING:
+    with _BUSY.setdefault(modules[""], threading.RLock()):
         before = {name: modules[name].__dict__.get("forward") for name in forwards}
         try:
             for name, forward in forwards.items():

@@ -36,7 +36,7 @@ def study_names() -> list[str]:
 
 for name in study_names():
     run.command(f"neurodyn.studies.{name}:{name}", name=name)
-train.command("neurodyn.train:train_predify", name="predify")
+train.command("neurodyn.models.train_predify:train_predify", name="predify")
 
 
 @app.command(name="list")

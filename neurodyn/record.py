@@ -2,8 +2,8 @@
 
 import json
 import os
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -272,17 +272,23 @@ def save(data: xr.DataTree | xr.Dataset, path: str | Path) -> Path:
     path = Path(path)
     if not isinstance(data, xr.DataTree | xr.Dataset):
         raise TypeError(f"save takes a DataTree or a Dataset, got {type(data).__name__}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    os.close(handle)
-    try:
-        marked = data.copy(deep=False)
-        marked.attrs = data.attrs | {KIND: type(data).__name__}
+    marked = data.copy(deep=False)
+    marked.attrs = data.attrs | {KIND: type(data).__name__}
+    with atomic(path) as temporary:
         marked.to_netcdf(temporary, engine="h5netcdf")
+    return path
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Write to a temporary file beside `path`, which then takes its place in one move."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
         os.replace(temporary, path)
     finally:
-        Path(temporary).unlink(missing_ok=True)
-    return path
+        temporary.unlink(missing_ok=True)
 
 
 def load(path: str | Path) -> xr.DataTree | xr.Dataset:

@@ -27,6 +27,7 @@ class Recorder:
         self.layout = layout
         self.times = times
         self.variables = [v.name for v in dynamics.variables]
+        self.index = {name: i for i, name in enumerate(self.variables)}
         known = [*self.variables, "readout"]
         if record is None:
             record = known
@@ -54,15 +55,15 @@ class Recorder:
     def observe(self, t: float, y: Tensor, drive: Drive) -> tuple[Tensor, ...]:
         """Return what is watched of the flat state y, states still as parts of it."""
         parts = self.layout.split(y)
-        state = self.layout.unpack(y)
         seen = []
         for name, item in self.watched.items():
-            if item == "readout":
-                seen.append(self.dynamics.readout(state, drive))
-            elif isinstance(item, str):
-                seen.append(parts[self.variables.index(name)])
+            if name in self.index:
+                seen.append(parts[self.index[name]])
+            elif item == "readout":
+                seen.append(self.dynamics.readout(self.layout.unpack(y), drive))
             else:
-                value = item(torch.tensor(t, dtype=torch.float64), state)
+                assert callable(item)
+                value = item(torch.tensor(t, dtype=torch.float64), self.layout.unpack(y))
                 if not isinstance(value, Tensor) or value.shape[:1] != (self.layout.samples,):
                     got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
                     raise TypeError(
@@ -71,6 +72,19 @@ class Recorder:
                     )
                 seen.append(value)
         return tuple(seen)
+
+    def check_closed(self, y: Tensor) -> None:
+        """Refuse functions whose own tensors want gradients that a replay would not reach."""
+        with torch.enable_grad():
+            state = self.layout.unpack(y.detach())
+            for name, item in self.watched.items():
+                start = torch.tensor(self.times[0], dtype=torch.float64)
+                if callable(item) and item(start, state).requires_grad:
+                    raise ValueError(
+                        f"the recorded function {name!r} uses tensors that require grad, which "
+                        "gradient='checkpoint' cannot see; record the state and apply the function "
+                        "afterwards, or use gradient='backprop'"
+                    )
 
     def write(self, values: tuple[Tensor, ...]) -> None:
         """Keep what was observed at the next time."""
@@ -96,7 +110,7 @@ class Recorder:
                 stacked = torch.stack(series[:n])
             else:
                 stacked = series[:n]
-            if name in self.variables:
-                stacked = self.layout.shaped(self.variables.index(name), stacked)
+            if name in self.index:
+                stacked = self.layout.shaped(self.index[name], stacked)
             collected[name] = stacked
         return collected

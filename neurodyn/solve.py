@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 import torch
 import torchdiffeq
 from jaxtyping import Float
@@ -176,6 +177,8 @@ def integrate(
         y = layout.pack(initial_state)
         y = y.clone() if y.data_ptr() == initial_state[0].data_ptr() else y
         del initial_state  # the flat copy is the state from here on
+        if grad and gradient == "checkpoint":
+            recorder.check_closed(y)
         solve = Solve(dynamics, layout, method, step, clean, recorder, stats, on_time)
         try:
             for piece in pieces:
@@ -365,10 +368,12 @@ def grid_through(times: list[float], step: float) -> list[float]:
 def check_times(times: Float[Tensor, " time"] | Sequence[float]) -> list[float]:
     """Return the times as floats, or say what is wrong with them."""
     try:
-        t = torch.as_tensor(times, dtype=torch.float64).detach().cpu()
+        if isinstance(times, Tensor) and times.dtype == torch.float32:
+            times = [float(str(t)) for t in times.detach().cpu().numpy()]  # 0.1, not 0.10000000149
+        t = torch.as_tensor(times, dtype=torch.float64).detach().cpu().numpy()
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"times must be numbers, got {times!r}") from error
-    if t.ndim != 1 or len(t) < 2 or not torch.isfinite(t).all() or not (t.diff() > 0).all():
+    if t.ndim != 1 or len(t) < 2 or not np.isfinite(t).all() or not (np.diff(t) > 0).all():
         shown = t.tolist() if t.ndim == 1 and len(t) <= 8 else f"shape {tuple(t.shape)}"
         raise ValueError(
             f"times must be one-dimensional, finite and increasing, with a start and at least one "

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from neurodyn.predictive_coding import PredictiveCoding
+from neurodyn.record import atomic
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -409,18 +410,6 @@ def read_checkpoint(path: Path, recipe: dict[str, Any], epochs: int) -> dict[str
             "that file to begin anew"
         )
     return saved
-
-
-@contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """Write to a temporary file beside `path`, which then takes its place in one move."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -96,6 +96,140 @@ class Breaking(nd.Dynamics):
         return state[0] + state[1]
 
 
+class Residual(nn.Module):
+    """A stem, two residual blocks (the skip of each crosses its inner tap) and a head."""
+
+    class Block(nn.Module):
+        def __init__(self, channels, inplace):
+            super().__init__()
+            self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+            self.act1 = nn.ReLU(inplace)
+            self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+            self.norm2 = nn.BatchNorm2d(channels)
+            self.inplace = inplace
+
+        def forward(self, x):
+            out = self.norm2(self.conv2(self.act1(self.conv1(x))))
+            if self.inplace:
+                out += x
+                return nn.functional.relu_(out)
+            return nn.functional.relu(out + x)
+
+    def __init__(self, inplace=False):
+        super().__init__()
+        self.inplace = inplace
+        self.stem = nn.Conv2d(2, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(4)
+        self.pool = nn.MaxPool2d(2)
+        self.layer1 = self.Block(4, inplace)
+        self.down = nn.Conv2d(4, 6, 2, stride=2)
+        self.layer2 = self.Block(6, inplace)
+        self.head = nn.Linear(6, 5)
+
+    def forward(self, x):
+        x = self.norm(self.stem(x))
+        x = self.pool(nn.functional.relu_(x) if self.inplace else nn.functional.relu(x))
+        x = self.layer2(self.down(self.layer1(x)))
+        return self.head(x.mean((2, 3)))
+
+
+class LongSkip(nn.Module):
+    """What lies below the first tap is used again above the last, and one module is shared."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(2, 4, 3, padding=1)
+        self.act = nn.Tanh()
+        self.one = nn.Conv2d(4, 4, 3, padding=1)
+        self.two = nn.Conv2d(4, 4, 3, padding=1)
+        self.head = nn.Linear(4, 5)
+
+    def forward(self, x):
+        below = self.act(self.act(self.stem(x)))
+        above = self.act(self.two(self.act(self.one(below))))
+        return self.head((above + below).mean((2, 3)))
+
+
+class Tokens(nn.Module):
+    """A small vision transformer: patches, positions, attention, token-wise layers."""
+
+    class Block(nn.Module):
+        def __init__(self, width):
+            super().__init__()
+            self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+            self.attention = nn.MultiheadAttention(width, 2, batch_first=True)
+            self.mlp = nn.Sequential(nn.Linear(width, 9), nn.GELU(), nn.Linear(9, width))
+
+        def forward(self, x):
+            y = self.norm1(x)
+            x = x + self.attention(y, y, y, need_weights=False)[0]
+            return x + self.mlp(self.norm2(x))
+
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv2d(2, 6, 4, stride=4)
+        self.position = nn.Parameter(torch.randn(1, 5, 6))
+        self.token = nn.Parameter(torch.randn(1, 1, 6))
+        self.blocks = nn.Sequential(*(self.Block(6) for _ in range(3)))
+        self.norm = nn.LayerNorm(6)
+        self.head = nn.Linear(6, 5)
+
+    def forward(self, x):
+        x = self.patches(x).flatten(2).transpose(1, 2)
+        x = torch.cat([self.token.expand(len(x), -1, -1), x], 1) + self.position
+        return self.head(self.norm(self.blocks(x))[:, 0])
+
+
+def stack():
+    return nn.Sequential(
+        nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 6, 3, padding=1),
+        nn.ReLU(), nn.Flatten(), nn.Linear(96, 7), nn.Tanh(), nn.Linear(7, 5),
+    )  # fmt: skip
+
+
+def dense():
+    return nn.Sequential(
+        nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 7), nn.Tanh(), nn.Linear(7, 5)
+    )
+
+
+IMAGE = (2, 8, 8)
+NETWORKS = {
+    "stack": (stack, ["1", "4"], IMAGE),
+    "conv to dense": (stack, ["1", "4", "7"], IMAGE),
+    "dense": (dense, ["1", "3"], (6,)),
+    "one tap": (dense, ["3"], (6,)),
+    "first and last": (dense, ["0", "4"], (6,)),
+    "residual, taps on blocks": (Residual, ["layer1", "layer2"], IMAGE),
+    "residual, a skip crosses taps": (Residual, ["layer1.act1", "layer2.norm2"], IMAGE),
+    "residual, in place": (lambda: Residual(True), ["pool", "layer1.norm2", "layer2.act1"], IMAGE),
+    "residual, in place on blocks": (lambda: Residual(True), ["layer1", "layer2"], IMAGE),
+    "in place below": (lambda: Residual(True), ["norm", "layer1.conv1", "layer2"], IMAGE),
+    "long skip, shared module": (LongSkip, ["one", "two"], IMAGE),
+    "tokens": (Tokens, ["blocks.0", "blocks.2"], IMAGE),
+    "tokens, inside": (Tokens, ["patches", "blocks.0.mlp", "blocks.1"], IMAGE),
+    "a tap inside a tap": (Tokens, ["blocks.0.mlp", "blocks.0", "blocks.2"], IMAGE),
+}
+
+
+@pytest.fixture(scope="session", params=NETWORKS)
+def made_network(request):
+    """Every kind of network in turn: a function that makes it, its taps and its stimulus."""
+    make, taps, shape = NETWORKS[request.param]
+
+    def network(seed=0, samples=3, dtype=torch.float32):
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            made = make().to(dtype).eval()
+            for module in made.modules():  # statistics of a trained network
+                if isinstance(module, nn.BatchNorm2d):
+                    module.running_mean.normal_()
+                    module.running_var.uniform_(0.5, 2)
+            return made, list(taps), torch.rand(samples, *shape, dtype=dtype)
+
+    return network
+
+
 @pytest.fixture(scope="session")
 def flow():
     return Flow

@@ -144,7 +144,9 @@ def studied() -> xr.Dataset:
             "time": np.arange(6.0),
         },
     )
-    return analysis.accuracy(correct)
+    correct.loc[{"solver": "feedforward"}] = correct.sel(solver="feedforward", time=0)
+    difference = analysis.paired_difference(correct, "solver", "feedforward")
+    return xr.merge([analysis.accuracy(correct), difference], join="left", combine_attrs="drop")
 
 
 def test_figure_has_a_panel_for_each_noise_and_a_line_for_each_solver() -> None:

@@ -1,7 +1,7 @@
 """Predictive coding under noise: accuracy over time, by the published rule and as an ODE."""
 
 import json
-import sys
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -38,11 +38,11 @@ def predify(
     seeds: int = 3,
     gaussian: tuple[float, ...] = (0.2, 0.4, 0.8),
     salt_pepper: tuple[float, ...] = (0.1, 0.2, 0.3),
-    duration: int = 10,
+    duration: int = 15,
     feedforward: float = 1 / 3,
     feedback: float = 1 / 3,
     error: float = 0.01,
-    method: str = "bosh3",
+    method: str = "adaptive_heun",
     rtol: float = 1e-2,
     atol: float = 1e-3,
     batch_size: int = 100,
@@ -190,7 +190,9 @@ def make_solvers(
         answers, evaluations = [], 0
         for batch in images.to(device, dtype).split(batch_size):
             with arithmetic():
-                run = nd.integrate(model, batch, times, gradient="none", record="readout", **how)
+                run = nd.integrate(
+                    model, batch, times.tolist(), gradient="none", record="readout", **how
+                )
             assert run.readout is not None
             answers.append(run.readout.argmax(-1))
             evaluations += run.stats.evaluations
@@ -214,7 +216,7 @@ def make_solvers(
         ),
         Solver(
             "ode",
-            f"ODE ({adaptive['method']}, adaptive)",
+            f"ODE ({adaptive['method']})",
             {**dynamic, **adaptive, "update": "simultaneous", "batch_size": batch_size},
             partial(solve, simultaneous, adaptive),
         ),
@@ -348,11 +350,11 @@ def check(**config: Any) -> None:
     for name, least in (("batch_size", 1), ("seed", 0)):
         if not isinstance(config[name], int) or config[name] < least:
             raise ValueError(f"{name} must be a whole number from {least} up, not {config[name]!r}")
-    for name, most in (("gaussian", sys.float_info.max), ("salt_pepper", 1.0)):
+    for name, limit in (("gaussian", math.inf), ("salt_pepper", 1.0)):
         levels = config[name]
-        if len(set(levels)) < len(levels) or not all(0 < level <= most for level in levels):
-            limit = " up to 1" if most == 1.0 else ""
-            raise ValueError(f"{name} must be different numbers above 0{limit}, not {levels!r}")
+        if len(set(levels)) < len(levels) or not all(0 < x <= limit for x in levels):
+            up_to = " up to 1" if limit == 1 else ""
+            raise ValueError(f"{name} must be different numbers above 0{up_to}, not {levels!r}")
     for name, allowed in (("method", ADAPTIVE), ("precision", PRECISIONS)):
         if config[name] not in allowed:
             raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {config[name]!r}")
