@@ -1,6 +1,7 @@
 """A page of text about accuracy under noise: a table, and what it says in words."""
 
 import json
+import textwrap
 from collections.abc import Sequence
 
 import xarray as xr
@@ -117,7 +118,7 @@ def findings(result: xr.Dataset, reference: str = "feedforward") -> list[str]:
             fall(result.sel(solver=solver)),
         ]
     if "ode_minus_predify" in result:
-        said.append(agreement(last))
+        said += [agreement(last), furthest(result)]
     return said
 
 
@@ -158,6 +159,18 @@ def agreement(last: xr.Dataset) -> str:
     )
 
 
+def furthest(result: xr.Dataset) -> str:
+    """Say when the differential equation and the published step are furthest apart."""
+    apart = result.ode_minus_predify
+    at = abs(apart).argmax(...)
+    low, high = result.ode_minus_predify_ci.isel(at).values
+    return (
+        f"Over all times they are furthest apart at t={apart.time[at['time']].item():g} under "
+        f"{apart.noise[at['noise']].item()}: {apart.isel(at).item():+.3f} [{low:+.3f}, {high:+.3f}] "
+        "(picked for being the largest)."
+    )
+
+
 def page(result: xr.Dataset) -> str:
     """Return the page that goes with the figure, in Markdown.
 
@@ -169,20 +182,25 @@ def page(result: xr.Dataset) -> str:
     config = json.loads(result.attrs["config"])
     nfe = json.loads(result.attrs["nfe"])
     sizes = result.sizes
+    run = (
+        f"**Run.** neurodyn {result.attrs['neurodyn_version']}, `pc_shallow` with its pretrained "
+        f"weights, {config['precision']} on {config['device']}. The first {sizes['sample']} of the "
+        f"2,000 test digits, clean and under {sizes['noise'] - 1} levels of noise, "
+        f"{sizes['seed']} draws of the noise on each image (noise seeds "
+        f"{', '.join(map(str, result.seed.values))}). Rates per published step: beta "
+        f"{config['feedforward']:.3g}, lambda {config['feedback']:.3g}, alpha "
+        f"{config['error']:.3g}. From the feed-forward pass (t=0) to t={config['duration']}, in "
+        "published steps."
+    )
     return f"""# Predictive coding on noisy digits
 
-**Run.** neurodyn {result.attrs["neurodyn_version"]}, `pc_shallow` with its pretrained weights,
-{config["precision"]} on {config["device"]}. The first {sizes["sample"]} of the 2,000 test digits,
-clean and under {sizes["noise"] - 1} levels of noise, {sizes["seed"]} draws of the noise on each
-image (noise seeds {", ".join(map(str, result.seed.values))}). Rates per published step: beta
-{config["feedforward"]:.3g}, lambda {config["feedback"]:.3g}, alpha {config["error"]:.3g}. From the
-feed-forward pass (t=0) to t={config["duration"]}, in published steps.
+{textwrap.fill(run, 100)}
 
 - feedforward: the network without dynamics. The others start from it: their t=0 is its answer.
 - predify: the published rule, one layer after the other, Euler with a step of 1
   ({nfe["predify"]} evaluations in all).
-- ode: the differential equation, {config["method"]} with rtol {config["rtol"]:g}, atol
-  {config["atol"]:g} ({nfe["ode"]} evaluations in all).
+- ode: the differential equation, {config["method"]} with rtol {config["rtol"]:g} and
+  atol {config["atol"]:g} ({nfe["ode"]} evaluations in all).
 
 {markdown(table(result))}
 

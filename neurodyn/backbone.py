@@ -3,19 +3,23 @@
 import difflib
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from neurodyn.dynamics import Drive, State
 
 _BUSY: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
 """One lock per network: two threads cannot answer calls of the same modules at once."""
 
+STIMULUS = "stimulus"
 Visit = Callable[[int, Tensor], Tensor]
 
 
@@ -72,14 +76,14 @@ class Backbone:
             raise ValueError(f"each module can be tapped once, got {', '.join(self.modules)}")
         self.inplace: set[str] = set()
         self.needs_below = True
+        self.head_alone: dict[str, torch.Size] | None = None
 
     def inspect(self, network: nn.Module, stimulus: Tensor) -> tuple[list[torch.Size], Tensor]:
         """Run once, refuse what cannot be tapped; return the taps' shapes and the output.
 
-        Also notes which tensors handed to the network it changes in place (by their version
-        counter); those are handed over as copies from then on. And whether anything from below
-        the first tap is used above it: if the output is the same with NaN for all of it, the
-        drive need not keep it.
+        Also notes which tensors handed to the network it changes in place; those are handed over
+        as copies from then on. And what is used across a tap: if nothing from below the first,
+        the drive need not keep it; if nothing from below the last, the head can run alone.
         """
         calls: list[str] = []
 
@@ -99,7 +103,7 @@ class Backbone:
         modules = dict(network.named_modules())
         with torch.inference_mode(False), torch.no_grad():
             stimulus = stimulus.detach().clone()
-            with answering(modules, {m: watching(m, modules[m].forward) for m in self.modules}):
+            with answering(modules, {m: partial(watching, m) for m in self.modules}):
                 output = network(stimulus)
             for module in self.modules:
                 if calls.count(module) != 1:
@@ -116,63 +120,99 @@ class Backbone:
                 raise TypeError(
                     f"the network returns {type(output).__name__}, not one tensor to read out"
                 )
-            drive = self.drive(network, stimulus)
-            below = [key for key in drive if "[" in key]
-            handed = {key: drive[key] for key in below}
-            versions = {key: value._version for key, value in handed.items()}
-            seen: list[Tensor] = []
+            self._find_inplace(network, stimulus)
+            shapes: list[torch.Size] = []
+            self.needs_below, _ = self._crosses(network, stimulus, range(len(self.modules)), shapes)
+            crosses, blank = self._crosses(network, stimulus, range(len(self.modules))[-1:], [])
+            self.head_alone = None if crosses else blank
+        return shapes, output
 
-            def visit(n: int, feedforward: Tensor) -> Tensor:
-                seen.append(feedforward.clone())
-                handed[self.modules[n]] = feedforward.clone()
-                versions[self.modules[n]] = 0
-                return handed[self.modules[n]]
+    def _find_inplace(self, network: nn.Module, stimulus: Tensor) -> None:
+        """Find the tensors handed to the network that it changes, by their version counters."""
+        self.inplace = set()
+        copy = stimulus.clone()
+        made = {STIMULUS: 0}
+        drive = self._up_to(network, copy, self.modules[0], made)
+        handed = calls_in(drive) | {STIMULUS: copy}
 
-            seen.append(self._run(network, drive, visit, compute=True, to_the_end=True))
-            changed = {key for key, value in handed.items() if value._version != versions[key]}
-            self.inplace = {key.split("[")[0] for key in changed}
-            truth, seen[:] = list(seen), []
-            nan = {key: torch.full_like(drive[key], torch.nan) for key in below}
-            seen.append(self._run(network, drive | nan, visit, compute=True, to_the_end=True))
-            self.needs_below = not all(map(torch.equal, truth, seen))
-        return [feedforward.shape[1:] for feedforward in truth[:-1]], output
+        def visit(n: int, feedforward: Tensor) -> Tensor:
+            handed[self.modules[n]] = feedforward.clone()
+            made[self.modules[n]] = 0
+            return handed[self.modules[n]]
+
+        # an answer can be changed below the tap, by a module, or in every later pass
+        changed = {key for key, value in handed.items() if value._version != made[key]}
+        made |= {key: value._version for key, value in handed.items()}
+        self._run(network, drive, visit, range(len(self.modules)), to_the_end=True)
+        changed |= {key for key, value in handed.items() if value._version != made[key]}
+        self.inplace = {key.split("[")[0] for key in changed}
+
+    def _crosses(
+        self, network: nn.Module, stimulus: Tensor, taps: range, shapes: list[torch.Size]
+    ) -> tuple[bool, dict[str, torch.Size]]:
+        """Tell whether anything from below the first of some taps is used above it.
+
+        Returns that, and the shapes of what the modules below returned; fills the taps' shapes.
+        """
+        drive = self._up_to(network, stimulus, self.modules[taps[0]])
+        below = calls_in(drive)
+
+        def visit(n: int, feedforward: Tensor) -> Tensor:
+            shapes.append(feedforward.shape[1:])
+            uses.above = True
+            return feedforward.clone()
+
+        with Uses(below.values()) as uses:
+            self._run(network, drive, visit, taps, to_the_end=True)
+        return uses.found, {key: value.shape[1:] for key, value in below.items()}
 
     def drive(self, network: nn.Module, stimulus: Tensor) -> Drive:
         """Run up to the first tap; keep what the outermost modules on the way returned.
 
         Keys are ``name[k]`` for the k-th call of a module, "feedforward" for the first tap's own
-        output and "stimulus".
+        output and "stimulus". What is not needed above the tap keeps its shape only.
         """
+        drive = self._up_to(network, stimulus, self.modules[0])
+        if not self.needs_below:
+            drive |= {k: v.new_zeros(()).expand(v.shape) for k, v in calls_in(drive).items()}
+        return drive
+
+    def _up_to(
+        self, network: nn.Module, stimulus: Tensor, tap: str, versions: dict[str, int] | None = None
+    ) -> Drive:
         modules = dict(network.named_modules())
-        completed: list[tuple[str, Tensor]] = []
-        kept: Drive = {"stimulus": stimulus}
+        completed: list[tuple[str, Tensor, int]] = []
+        kept: Drive = {STIMULUS: stimulus}
 
         def noting(name: str, forward: Callable) -> Callable:
             def noted(*args: Any, **kwargs: Any) -> Any:
                 begun = len(completed)
                 out = forward(*args, **kwargs)
-                if name == self.modules[0]:
+                if name == tap:
                     del completed[begun:]
                     kept["feedforward"] = out
                     raise LastTap
                 if isinstance(out, Tensor):
                     del completed[begun:]  # this module answers for those inside it
-                    completed.append((name, out.clone() if name in self.inplace else out))
+                    version = 0 if versions is None else out._version
+                    completed.append((name, self._own(name, out), version))
                 return out
 
             return noted
 
-        wrapped = {name: noting(name, m.forward) for name, m in modules.items() if name}
+        wrapped = {name: partial(noting, name) for name in modules if name}
         with answering(modules, wrapped):
             try:
-                network(stimulus)
+                network(self._own(STIMULUS, stimulus))
             except LastTap:
                 pass
         count: dict[str, int] = defaultdict(int)
-        for name, out in completed:
+        for name, out, version in completed:
             key = f"{name}[{count[name]}]"
-            kept[key] = out if self.needs_below else out.new_zeros(()).expand(out.shape)
+            kept[key] = out
             count[name] += 1
+            if versions is not None:
+                versions[key] = version
         return kept
 
     def sweep(self, network: nn.Module, drive: Drive, visit: Visit) -> None:
@@ -181,20 +221,32 @@ class Backbone:
         At tap n, ``visit(n, feedforward)`` gets what the module computed from what lies below,
         and returns what the network goes on with.
         """
-        self._run(network, drive, visit, compute=True, to_the_end=False)
+        self._run(network, drive, visit, range(len(self.modules)))
 
     def head(self, network: nn.Module, drive: Drive, state: State) -> Tensor:
-        """Return the network's output with each tap's output replaced by its state."""
-        return self._run(network, drive, lambda n, _: state[n], compute=False, to_the_end=True)
+        """Return the network's output with each tap's output replaced by its state.
+
+        Only what lies above the last tap runs, unless it needs more than that tap's state.
+        """
+        taps = range(len(self.modules))
+        if self.head_alone is not None:
+            top, taps = state[-1], taps[-1:]
+            blank = {k: top.new_zeros(()).expand(len(top), *s) for k, s in self.head_alone.items()}
+            drive = {STIMULUS: drive[STIMULUS], "feedforward": top, **blank}
+        return self._run(network, drive, lambda n, _: state[n], taps, True, compute=False)
+
+    def _own(self, name: str, value: Tensor) -> Tensor:
+        """Return what to hand over: a copy if the network would change it in place."""
+        return value.clone() if name in self.inplace else value
 
     def _run(
-        self, network: nn.Module, drive: Drive, visit: Visit, *, compute: bool, to_the_end: bool
-    ) -> Tensor:
+        self, network: nn.Module, drive: Drive, visit: Visit, taps: range,
+        to_the_end: bool = False, compute: bool = True,
+    ) -> Tensor:  # fmt: skip
         modules = dict(network.named_modules())
         answers: dict[str, list[Tensor]] = defaultdict(list)
-        for key, value in drive.items():
-            if "[" in key:
-                answers[key.rsplit("[", 1)[0]].append(value)
+        for key, value in calls_in(drive).items():
+            answers[key.rsplit("[", 1)[0]].append(value)
         below = True
 
         def answer(name: str, forward: Callable) -> Callable:
@@ -204,7 +256,7 @@ class Backbone:
                 out = next(queue, None) if below else None
                 if out is None:
                     return forward(*args, **kwargs)
-                return out.clone() if name in self.inplace else out
+                return self._own(name, out)
 
             return answered
 
@@ -212,34 +264,61 @@ class Backbone:
             def tapped(*args: Any, **kwargs: Any) -> Tensor:
                 nonlocal below
                 below = False
-                if n == 0:
-                    feedforward = drive["feedforward"]
-                else:
-                    feedforward = forward(*args, **kwargs) if compute else drive["feedforward"]
-                out = visit(n, feedforward)
-                if n == len(self.modules) - 1 and not to_the_end:
+                first = n == taps[0] or not compute
+                out = visit(n, drive["feedforward"] if first else forward(*args, **kwargs))
+                if n == taps[-1] and not to_the_end:
                     raise LastTap
-                return out.clone() if name in self.inplace else out
+                return self._own(name, out)
 
             return tapped
 
-        wrapped = {name: answer(name, modules[name].forward) for name in answers}
-        wrapped |= {m: tap(n, m, modules[m].forward) for n, m in enumerate(self.modules)}
+        wrapped = {name: partial(answer, name) for name in answers}
+        wrapped |= {self.modules[n]: partial(tap, n, self.modules[n]) for n in taps}
         with answering(modules, wrapped):
             try:
-                return network(drive["stimulus"])
+                return network(self._own(STIMULUS, drive[STIMULUS]))
             except LastTap:
                 return drive["feedforward"]
 
 
+class Uses(TorchDispatchMode):
+    """Finds whether some tensors, or anything computed from them, are used above a tap.
+
+    Any number read out of a tensor counts as a use, because the network may branch on it.
+    """
+
+    def __init__(self, tensors: Iterable[Tensor]) -> None:
+        super().__init__()
+        self.known = {id(t): t for t in tensors}  # held, so that no id is used again
+        self.above = False
+        self.found = False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run one operation, and follow where its inputs come from."""
+        out = func(*args, **(kwargs or {}))
+        inputs = tree_leaves((args, kwargs))
+        if any(id(x) in self.known for x in inputs if isinstance(x, Tensor)):
+            self.found |= self.above
+            self.known |= {id(x): x for x in tree_leaves(out) if isinstance(x, Tensor)}
+        self.found |= func is torch.ops.aten._local_scalar_dense.default
+        return out
+
+
+def calls_in(drive: Drive) -> Drive:
+    """Return the entries that answer calls of modules: ``name[k]``."""
+    return {key: value for key, value in drive.items() if key.endswith("]")}
+
+
 @contextmanager
-def answering(modules: Mapping[str, nn.Module], forwards: Mapping[str, Callable]) -> Iterator[None]:
-    """Give modules another ``forward`` for the length of a with block."""
+def answering(
+    modules: Mapping[str, nn.Module], wrappers: Mapping[str, Callable[[Callable], Callable]]
+) -> Iterator[None]:
+    """Wrap the ``forward`` of modules for the length of a with block."""
     with _BUSY.setdefault(modules[""], threading.RLock()):
-        before = {name: modules[name].__dict__.get("forward") for name in forwards}
+        before = {name: modules[name].__dict__.get("forward") for name in wrappers}
         try:
-            for name, forward in forwards.items():
-                modules[name].__dict__["forward"] = forward
+            for name, wrapper in wrappers.items():
+                modules[name].__dict__["forward"] = wrapper(modules[name].forward)
             yield
         finally:
             for name, own in before.items():
@@ -254,7 +333,11 @@ def check_evaluation_mode(network: nn.Module) -> None:
     kinds = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
     random = ("DropPath", "StochasticDepth", "RReLU")
     for name, module in network.named_modules():
-        if module.training and (isinstance(module, kinds) or type(module).__name__ in random):
+        drops = getattr(module, "dropout", 0.0)  # of attention and recurrent layers
+        drops = isinstance(drops, float) and drops > 0
+        if module.training and (
+            drops or isinstance(module, kinds) or type(module).__name__ in random
+        ):
             if isinstance(module, nn.modules.dropout._DropoutNd) and module.p == 0:
                 continue
             raise ValueError(

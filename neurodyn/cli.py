@@ -23,7 +23,9 @@ app = App(
     suppress_keyboard_interrupt=False,
     result_action="return_none",
 )
-run = App(name="run", help="Run a study: `neurodyn run STUDY --help` shows its options.")
+run = App(
+    name="run", help="Run a study; `neurodyn list` says which, `neurodyn run STUDY --help` how."
+)
 train = App(name="train", help="Train the weights of a network that ships with neurodyn.")
 app.command(run)
 app.command(train)

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 class Decoder(nn.Module):
     r"""The default decoder g_n between any two layers, linear.
 
-    Between maps: :math:`g(e) = W * \mathrm{resize}(e) + b`, a bilinear resize to the size of the
-    target (any ratio; none if equal) and a 3x3 convolution, Predify's default predictor. Between
-    token layers (token, channel): linear resize along the tokens, then the same linear map for
-    each token. Where either side is a vector: a full linear map.
+    Between maps: :math:`g(e) = W * \mathrm{resize}(e) + b`, a resize to the size of the target
+    (any ratio: bilinear, or means over areas where the target is smaller; none if equal) and a 3x3
+    convolution, Predify's default predictor. Between token layers (token, channel): the same
+    resize along the tokens, then one linear map for each token. Where either side is a vector: a
+    full linear map.
 
     Parameters
     ----------
@@ -63,13 +64,10 @@ class Decoder(nn.Module):
             return out.unflatten(1, self.target)
         if self.tokens:
             if self.source[0] != self.target[0]:
-                state = nn.functional.interpolate(
-                    state.transpose(1, 2), size=self.target[0], mode="linear"
-                ).transpose(1, 2)
+                state = resize(state.transpose(1, 2), self.target[:1]).transpose(1, 2)
             return nn.functional.linear(state, self.weight, self.bias)
         if self.source[1:] != self.target[1:]:
-            mode = "bilinear" if len(self.source) == 3 else "trilinear"
-            state = nn.functional.interpolate(state, size=self.target[1:], mode=mode)
+            state = resize(state, self.target[1:])
         convolve = nn.functional.conv2d if len(self.source) == 3 else nn.functional.conv3d
         return convolve(state, self.weight, self.bias, padding=1)
 
@@ -78,12 +76,21 @@ class Decoder(nn.Module):
         return f"{self.source} -> {self.target}"
 
 
+def resize(state: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Return maps in another size: interpolated, or means over areas if smaller in any axis."""
+    mode = ("linear", "bilinear", "trilinear")[len(size) - 1]
+    if any(new < old for new, old in zip(size, state.shape[2:], strict=True)):
+        mode = "area"
+    return nn.functional.interpolate(state, size=size, mode=mode)
+
+
 def reach(decoder: nn.Module, shape: tuple[int, ...], seed: int = 0) -> tuple[int, torch.Size]:
     """Count the outputs of a decoder that its input's centre element reaches.
 
     C = #{i : d g(e)_i / d e_centre != 0}, the centre being every size // 2: the non-zeros of one
     Jacobian-vector product in float64 through a copy of the decoder with positive parameters,
-    running means of zero and a positive input, so that nothing cancels and no rectifier is shut.
+    running means of zero and a positive input, so that nothing cancels and no rectifier is shut
+    (and small, so that nothing saturates).
     (Predify measures it on its first batch, where dead rectifiers lower it.)
 
     Returns C and the shape of one output.
@@ -102,7 +109,7 @@ def reach(decoder: nn.Module, shape: tuple[int, ...], seed: int = 0) -> tuple[in
     with torch.inference_mode(False), torch.no_grad():
         twin = copy.deepcopy(decoder).double().eval()
         for parameter in twin.parameters():
-            parameter.copy_(positive(parameter))
+            parameter.copy_(positive(parameter) / max(parameter.numel(), 1))
         for name, buffer in twin.named_buffers():
             if buffer.is_floating_point():
                 buffer.fill_(0.0 if name.endswith("running_mean") else 1.0)

@@ -95,22 +95,33 @@ class BoundDynamics(nn.Module):
         super().__init__()
         self.dynamics = dynamics
         self.stimulus = stimulus
-        self._drive: Drive | None = None
-        if isinstance(stimulus, Tensor):
-            self._drive = dynamics.drive(stimulus)
+        self._made_from: list[object] = []
+        self._held: Drive = {}
+        self._through = False
 
     def drive(self, t: Tensor | float) -> Drive:
         """Return the drive at time t.
 
-        For a constant stimulus it is computed once, unless gradients flow through it: then every
-        evaluation computes its own, because torchdiffeq's adjoint differentiates one evaluation
-        at a time.
+        For a constant stimulus it is computed once, and again when a parameter has changed; but
+        where gradients flow through it every evaluation computes its own, because torchdiffeq's
+        adjoint differentiates one evaluation at a time.
         """
-        if isinstance(self.stimulus, Tensor):
-            assert self._drive is not None
-            through = torch.is_grad_enabled() and any(d.requires_grad for d in self._drive.values())
-            return self.dynamics.drive(self.stimulus) if through else self._drive
-        return self.dynamics.drive(self.stimulus(torch.as_tensor(t, dtype=torch.float64)))
+        if not isinstance(self.stimulus, Tensor):
+            return self.dynamics.drive(self.stimulus(torch.as_tensor(t, dtype=torch.float64)))
+        sources = (*self.parameters(), *self.buffers(), self.stimulus)
+        made_from: list[object] = [torch.is_inference_mode_enabled()]
+        made_from += [
+            (id(x), 0 if x.is_inference() else x._version, x.requires_grad) for x in sources
+        ]
+        if made_from != self._made_from:
+            with torch.enable_grad():
+                drive = self.dynamics.drive(self.stimulus)
+            self._through = any(value.requires_grad for value in drive.values())
+            self._held = {name: value.detach() for name, value in drive.items()}
+            self._made_from = made_from
+        if self._through and torch.is_grad_enabled():
+            return self.dynamics.drive(self.stimulus)
+        return self._held
 
     def forward(self, t: Tensor, state: State) -> State:
         """Return dy/dt."""
@@ -171,7 +182,10 @@ def bind(dynamics: Dynamics, stimulus: Stimulus) -> BoundDynamics:
             "network, wrap it first, e.g. neurodyn.PredictiveCoding(network, taps, ...)"
         )
     check_stimulus(stimulus)
-    return BoundDynamics(dynamics, stimulus)
+    bound = BoundDynamics(dynamics, stimulus)
+    if isinstance(stimulus, Tensor):
+        bound.drive(0.0)  # now, so that what does not fit is refused here
+    return bound
 
 
 def check_stimulus(stimulus: object) -> None:

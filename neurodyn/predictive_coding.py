@@ -180,6 +180,11 @@ class PredictiveCoding(Dynamics):
                     f"{below} is {tuple(target)}"
                 )
             built.append(given)
+            if self.error_scale == "effective" and reached == 0:
+                raise ValueError(
+                    f"decoder {n} of {name!r} does not use the centre of its input, so that its "
+                    "effective error scale is not defined; give error_scale as numbers"
+                )
             if self.error_scale == "effective":
                 self.scale.append(2 / reached**0.5)
             elif self.error_scale == "mean":

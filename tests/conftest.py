@@ -8,6 +8,7 @@ from torch import nn
 import neurodyn as nd
 
 torch.set_num_threads(1)
+torch.set_warn_always(True)  # else a warning that one test meets hides it from the others
 hypothesis.settings.register_profile(
     "neurodyn", deadline=None, max_examples=12, derandomize=True, database=None
 )

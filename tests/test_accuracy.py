@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 
 from neurodyn import analysis
+from neurodyn.analysis import report
 from neurodyn.analysis.accuracy import bootstrap_interval, resampling_weights
 
 
@@ -173,3 +174,51 @@ def test_figure_has_a_panel_for_each_noise_and_a_line_for_each_solver() -> None:
         ValueError, match="needs a variable 'accuracy' with dims noise, solver, time"
     ):
         analysis.accuracy_over_time(data.isel(solver=0))
+
+
+def test_words_follow_from_the_numbers() -> None:
+    """Better, worse and unclear conditions are called so, in the table and in the sentences."""
+    dims = ("noise", "solver", "time")
+    start = np.full((3, 3), 0.5)
+    end = np.array([[0.5, 0.7, 0.6], [0.5, 0.4, 0.4], [0.5, 0.52, 0.5]])
+    accuracy = xr.DataArray(
+        np.stack([start, end + 0.01 * (end > 0.6), end], axis=-1),
+        dims=dims,
+        coords={
+            "noise": ["a", "b", "c"],
+            "solver": ["feedforward", "predify", "ode"],
+            "time": [0.0, 1.0, 2.0],
+        },
+    )
+    difference = accuracy - accuracy.sel(solver="feedforward")
+    bounds = xr.DataArray([-0.05, 0.05], dims="ci_bound", coords={"ci_bound": ["lower", "upper"]})
+    apart = difference.sel(solver="ode") - difference.sel(solver="predify")
+    result = xr.Dataset(
+        {
+            "accuracy": accuracy,
+            "difference": difference,
+            "difference_ci": difference + bounds,
+            "ode_minus_predify": apart,
+            "ode_minus_predify_ci": apart + bounds,
+        }
+    )
+    rows = report.table(result)
+    assert [row[-1] for row in rows[1:]] == [
+        "higher",
+        "higher",
+        "lower",
+        "lower",
+        "no reliable difference",
+        "no reliable difference",
+    ]
+    assert rows[1][:6] == ["a", "predify", "0.500", "0.700", "0.710", "1"]
+    said = "\n".join(report.findings(result))
+    assert "predify at t=2 is more accurate than feedforward under: a (+0.200)." in said
+    assert "predify at t=2 is less accurate than feedforward under: b (-0.100)." in said
+    assert "ode at t=2 does not differ reliably from feedforward" in said
+    assert (
+        "predify ends below its own peak under: a (-0.010 since t=1), b (-0.100 since t=0)." in said
+    )
+    assert "(ode minus predify) under: a (-0.100); the largest difference is 0.100." in said
+    text = report.aligned(rows).splitlines()
+    assert text[1].index("predify") == text[0].index("solver") and len(text) == 7

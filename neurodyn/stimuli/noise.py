@@ -76,7 +76,7 @@ def salt_pepper(
 
     Examples
     --------
-    >>> grey = torch.full((2, 1, 64, 64), 0.5)
+    >>> grey = torch.full((2, 1, 256, 256), 0.5)
     >>> noisy = salt_pepper(grey, p=0.2, seed=3)
     >>> [round(float((noisy == value).float().mean()), 2) for value in (0.0, 0.5, 1.0)]
     [0.1, 0.8, 0.1]
