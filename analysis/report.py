@@ -164,10 +164,11 @@ def furthest(result: xr.Dataset) -> str:
     apart = result.ode_minus_predify
     at = abs(apart).argmax(...)
     low, high = result.ode_minus_predify_ci.isel(at).values
+    there = apart.isel(at)
     return (
-        f"Over all times they are furthest apart at t={apart.time[at['time']].item():g} under "
-        f"{apart.noise[at['noise']].item()}: {apart.isel(at).item():+.3f} [{low:+.3f}, {high:+.3f}] "
-        "(picked for being the largest)."
+        f"Over all times they are furthest apart at t={there.time.item():g} under "
+        f"{there.noise.item()}: {there.item():+.3f} [{low:+.3f}, {high:+.3f}] (picked for being "
+        "the largest)."
     )
 
 

@@ -41,7 +41,7 @@ def pc_shallow(
     layer1    12, 32, 32    conv 5x5, ReLU                      conv 5x5 transposed
     layer2    18, 16, 16    max-pool 2, conv 5x5, ReLU          bilinear x2, conv 5x5 transp.
     layer3    24, 8, 8      max-pool 2, conv 5x5, ReLU          bilinear x2, conv 5x5 transp.
-    (head)    10            max-pool 2, 384 -> 120 (ReLU) -> 10
+    (head)    10            pool 2, 384 -> 120 (ReLU) -> 10
     ========  ============  ==================================  =============================
 
     All convolutions pad by 2; the decoders are linear. 80,495 parameters: 16,554 in the encoders,

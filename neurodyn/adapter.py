@@ -37,17 +37,20 @@ class SolverError(RuntimeError):
 
     Attributes
     ----------
-    time : float
-        The time it stopped at.
+    time, finite_until : float
+        The time it stopped at, and the last one at which all was known to be well.
     variables : dict of str to int
         The variables with non-finite values, and in how many samples.
     recorded : Solution, DataTree or None
         What had been recorded until then, from `integrate` or `simulate`.
     """
 
-    def __init__(self, message: str, time: float, variables: dict[str, int]) -> None:
+    def __init__(
+        self, message: str, time: float, variables: dict[str, int], finite_until: float
+    ) -> None:
         super().__init__(message)
         self.time = time
+        self.finite_until = finite_until
         self.variables = variables
         self.recorded: Any = None
 
@@ -130,11 +133,21 @@ class Layout:
             rms = [torch.linalg.vector_norm(p, dim=1).max() / p.shape[1] ** 0.5 for p in parts]
             return rms[0] if len(rms) == 1 else torch.stack(rms).max()
 
+    def sums(self, flat: Tensor) -> Tensor:
+        """Return the sum over each variable and sample, to see whether all is finite."""
+        flat = flat.detach() if flat.requires_grad else flat
+        sums = [part.view(self.samples, -1).sum(1) for part in self.split(flat)]
+        return sums[0] if len(sums) == 1 else torch.cat(sums)
+
     def nonfinite(self, flat: Tensor) -> dict[str, int]:
         """Return the variables that are not finite, and in how many samples."""
-        parts = zip(self.names, self.split(flat.detach()), strict=True)
-        counts = {n: int((~p.view(self.samples, -1).isfinite()).any(1).sum()) for n, p in parts}
-        return {name: count for name, count in counts.items() if count}
+        parts = [p.view(self.samples, -1) for p in self.split(flat.detach())]
+        return self.counted(torch.cat([~p.isfinite().all(1) for p in parts]))
+
+    def counted(self, bad: Tensor) -> dict[str, int]:
+        """Return how many samples of each variable are bad, where any are."""
+        counts = bad.view(-1, self.samples).sum(1).tolist()
+        return {name: n for name, n in zip(self.names, counts, strict=True) if n}
 
 
 def grid(start: float, stop: float, step: float) -> list[float]:
@@ -239,12 +252,27 @@ class Adapter:
         self.stats.evaluations += 1
         return self.layout.pack(self.field(t, self.layout.unpack(y)))
 
-    def check(self, t: float, y: Tensor) -> None:
-        """Raise if the state at time t is not finite."""
-        if not math.isfinite(y.detach().sum()):
+    def failure(
+        self, what: str, t: float, y: Tensor, bad: dict[str, int] | None = None,
+        finite_until: float = -math.inf,
+    ) -> SolverError:  # fmt: skip
+        """Return the error that says what happened, where, and what to try."""
+        if bad is None:
             bad = self.layout.nonfinite(y)
-            if bad:
-                raise failure(f"the state stopped being finite at t = {t:g}", t, bad, self.layout)
+        counts = (f"{name} in {n} of {self.layout.samples} samples" for name, n in bad.items())
+        where = f" (not finite: {', '.join(counts)})" if bad else ""
+        return SolverError(
+            f"{what}{where}. Try a smaller step (options={{'step_size': ...}}), an adaptive "
+            "method (method='dopri5'), looser tolerances if steps underflow (rtol=, atol=), or "
+            "weaker couplings; what was recorded before is in this error's .recorded",
+            t, bad, finite_until,
+        )  # fmt: skip
+
+    def derivative_nonfinite(self, t: float, y: Tensor) -> dict[str, int]:
+        """Return the variables whose time derivative is not finite, and in how many samples."""
+        with torch.no_grad():
+            state = self.layout.unpack(y.detach())
+            return self.layout.nonfinite(self.layout.pack(self.field(torch.tensor(t).to(y), state)))
 
     def emit(self, y: Tensor) -> None:
         """Hand over the state at the next wanted time."""
@@ -295,7 +323,7 @@ class FixedSteps(Adapter):
     def reach(self, y: Tensor) -> None:
         """Hand over what is wanted up to the grid's present point, where the state is y."""
         t = self.points[self.at]
-        self.sums.append((y.detach() if y.requires_grad else y).sum())
+        self.sums.append(self.layout.sums(y))
         if len(self.sums) == CHECK_EVERY or self.at == len(self.points) - 1:
             self.look(y)
         while self.done < len(self.times) and self.times[self.done] <= t + self.slack:
@@ -311,10 +339,15 @@ class FixedSteps(Adapter):
 
     def look(self, y: Tensor) -> None:
         """Look whether the sums since the last look are finite: one synchronisation for all."""
-        finite = torch.isfinite(torch.stack(self.sums))
-        if not finite.all() and self.layout.nonfinite(y):  # a sum alone can overflow
-            first = self.at + 1 - len(self.sums) + int(finite.int().argmin())
-            self.check(self.points[first], y)
+        bad = ~torch.isfinite(torch.stack(self.sums))
+        if bad.any() and self.layout.nonfinite(y):  # a sum alone can overflow
+            first = int(bad.any(1).int().argmax())
+            at = self.at + 1 - len(self.sums) + first
+            before = self.points[at - 1] if at else -math.inf
+            raise self.failure(
+                f"the state stopped being finite at t = {self.points[at]:g}", self.points[at], y,
+                self.layout.counted(bad[first]), before,
+            )  # fmt: skip
         self.sums.clear()
 
     def solve(self, start: Point) -> Point:
@@ -345,43 +378,104 @@ class FixedSteps(Adapter):
         raise AssertionError("the step beyond the grid was taken")
 
 
-class AdaptiveSteps(Adapter):
+class Counted(Adapter):
+    """Counts the steps of a fixed-step method that is asked for all times."""
+
+    def callback_step(self, t0: Tensor, y0: Tensor, dt: Tensor) -> None:
+        """Count a step."""
+        self.stats.accept(float(dt))
+
+
+class Guarded(Adapter):
+    """Counts the steps of an adaptive method, and stops it where torchdiffeq only asserts."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.well = -math.inf
+        self.stages: list[Tensor] = []
+        self.collects = True
+
+    def __call__(self, t: Tensor, y: Tensor) -> Tensor:
+        """Return dy/dt, and keep it as a stage of the step under way."""
+        f = super().__call__(t, y)
+        if self.collects:
+            self.stages.append(f)
+        return f
+
+    def guard(self, t: float, step: float, y: Tensor) -> None:
+        """Refuse a state that is not finite, and a step of no length."""
+        finite = math.isfinite(y.detach().sum()) or not self.layout.nonfinite(y)
+        if finite and t + step > t:
+            self.well = t
+            return
+        bad: dict[str, int] = {}
+        for stage in self.stages:  # of the last step tried: the first that is not finite
+            bad = bad or self.layout.nonfinite(stage)
+        what = "the step size underflowed at"
+        if not finite:
+            what, bad = "the state stopped being finite at", bad or self.layout.nonfinite(y)
+        elif bad:
+            what = "the time derivative is not finite after"
+        raise self.failure(f"{what} t = {t:g}", t, y, bad, self.well)
+
+    def callback_step(self, t0: Tensor, y0: Tensor, dt: Tensor) -> None:
+        """Check the step that is about to be tried."""
+        self.guard(float(t0), float(dt), y0)
+        self.stages = []
+
+    def callback_accept_step(self, t0: Tensor, y0: Tensor, dt: Tensor) -> None:
+        """Count a step."""
+        self.stats.accept(float(dt))
+
+    def callback_reject_step(self, t0: Tensor, y0: Tensor, dt: Tensor) -> None:
+        """Count a step that was tried in vain."""
+        self.stats.rejected += 1
+
+    def callback_step_adjoint(self, t0: Tensor, y0: Any, dt: Tensor) -> None:
+        """Stop a backward pass whose steps have no length."""
+        t, step = float(t0), float(dt)
+        if t - step == t or step != step:
+            raise SolverError(
+                f"the adjoint's steps have no length at t = {t:g}, on its way back: the flow "
+                "contracts, or is not finite; use gradient='checkpoint'", t, {}, t,
+            )  # fmt: skip
+
+
+class AdaptiveSteps(Guarded):
     """An adapter for adaptive steps; between two of them, torchdiffeq's own interpolant."""
 
     def __init__(
         self, field: Any, layout: Layout, method: str, options: dict[str, Any],
-        stop: float, **kwargs: Any,
+        stop: float, land: bool = False, **kwargs: Any,
     ) -> None:  # fmt: skip
         super().__init__(field, layout, **kwargs)
         self.method = method
         self.options = dict(options)
+        if land:
+            earlier = torch.as_tensor(self.options.get("step_t", [])).double().tolist()
+            self.options["step_t"] = torch.tensor(sorted({*earlier, stop}), dtype=torch.float64)
         self.most = self.options.pop("max_num_steps", math.inf)
         self.stop = stop
         self.weights = interpolant_weights(method)
-        self.stages: list[Tensor] = []
         self.first: Tensor | None = None
         self.carried: Tensor | None = None
         self.end: Tensor | None = None
 
     def __call__(self, t: Tensor, y: Tensor) -> Tensor:
         """Return dy/dt, and keep it as a stage of the step under way."""
-        if self.carried is not None:
-            f, self.carried = self.carried, None
-        else:
-            f = super().__call__(t, y)
-        self.stages.append(f)
+        if self.carried is None:
+            return super().__call__(t, y)
+        f, self.carried = self.carried, None
+        self.stages = [f]
         return f
 
     def callback_step(self, t0: Tensor, y0: Tensor, dt: Tensor) -> None:
         """Check the step that is about to be tried."""
         t, step = float(t0), float(dt)
-        if not t + step > t:
-            self.underflow(t, y0)
+        self.guard(t, step, y0)
         if self.stats.accepted + self.stats.rejected >= self.most:
             what = f"max_num_steps = {self.most} were taken and only t = {t:g} was reached"
-            raise failure(what, t, {}, self.layout)
-        if self.stats.accepted % CHECK_EVERY == 0:
-            self.check(t, y0)
+            raise self.failure(what, t, y0, {}, t)
         if self.first is None:
             self.first = self.stages[0]
         self.before_step(Point(t, y0, self.done, step, self.first))
@@ -391,18 +485,16 @@ class AdaptiveSteps(Adapter):
         """Hand over what is wanted within the step just taken."""
         t, step = float(t0), float(dt)
         self.stats.accept(step)
-        while self.done < len(self.times) and self.times[self.done] <= t + step:
+        while self.done < len(self.times) and self.times[self.done] <= t + step * (1 + 1e-12):
             self.emit(self.interpolate(y0, step, (self.times[self.done] - t) / step))
-        if t + step >= self.stop:
+        if t + step >= self.stop - 1e-12 * step:  # landing there, t + step can be a bit less
             self.end = self.interpolate(y0, step, (self.stop - t) / step)
-            self.check(self.stop, self.end)
+            if not math.isfinite(self.end.detach().sum()) and self.layout.nonfinite(self.end):
+                what = f"the state stopped being finite after t = {t:g}"
+                raise self.failure(what, self.stop, self.end, None, t)
         self.first = self.stages[-1]
         if self.on_time is not None:
             self.on_time(min(t + step, self.stop))
-
-    def callback_reject_step(self, t0: Tensor, y0: Tensor, dt: Tensor) -> None:
-        """Count a step that was tried in vain."""
-        self.stats.rejected += 1
 
     def interpolate(self, y0: Tensor, step: float, x: float) -> Tensor:
         """Return y(t0 + x step) = y0 + step sum_i w_i(x) k_i."""
@@ -414,14 +506,6 @@ class AdaptiveSteps(Adapter):
             elif weight:
                 y = y.add_(stage, alpha=weight)
         return y
-
-    def underflow(self, t: float, y: Tensor) -> None:
-        """Raise the error for a step of no length: NaN somewhere, or a step too small for t."""
-        bad: dict[str, int] = {}
-        for tensor in (y, *self.stages):
-            bad = bad or self.layout.nonfinite(tensor)
-        what = "the time derivative is not finite" if bad else "the step size underflowed"
-        raise failure(f"{what} at t = {t:g}", t, bad, self.layout)
 
     def solve(self, start: Point) -> Point:
         """Integrate from a point to `stop`, or for `stop_after` accepted steps."""
@@ -446,19 +530,6 @@ class AdaptiveSteps(Adapter):
             self.stages = []
         assert self.end is not None
         return Point(self.stop, self.end, self.done)
-
-
-def failure(what: str, t: float, bad: dict[str, int], layout: Layout) -> SolverError:
-    """Build the error that says what happened, where, and what to try."""
-    where = ", ".join(f"{name} in {n} of {layout.samples} samples" for name, n in bad.items())
-    where = f" (not finite: {where})" if where else ""
-    return SolverError(
-        f"{what}{where}. Try a smaller step (options={{'step_size': ...}}), an adaptive method "
-        f"(method='dopri5'), looser tolerances if steps underflow (rtol=, atol=), or weaker "
-        f"couplings; what was recorded before is in this error's .recorded",
-        t,
-        bad,
-    )
 
 
 def settings(

@@ -87,15 +87,18 @@ class Checkpointed(torch.autograd.Function):
                 )
             outputs += [end.y] if len(carry) == 1 else [end.y, end.derivative]
             grads += carry
+            del observe
             wanted = [y, *([] if f is None else [f]), *(x for x in leaves if x.requires_grad)]
             pairs = [
                 (o, g) for o, g in zip(outputs, grads, strict=True)
                 if o.requires_grad and g is not None
             ]  # fmt: skip
             got = torch.autograd.grad(
-                [o for o, _ in pairs], wanted, [g for _, g in pairs], allow_unused=True
-            )
-            carry = got[: 1 if f is None else 2]
+                [o for o, _ in pairs], wanted, [g for _, g in pairs], allow_unused=True,
+                retain_graph=True,  # of the stimulus; the segment's goes with its tensors
+            )  # fmt: skip
+            del end, outputs, pairs, y, f
+            carry = got[: 1 if point.derivative is None else 2]
             rest = iter(got[len(carry) :])
             for k, x in enumerate(leaves):
                 new, so_far = next(rest) if x.requires_grad else None, totals[k]

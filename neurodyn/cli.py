@@ -3,11 +3,11 @@
 A command's options are the keyword arguments of the function it calls, its help is the docstring.
 """
 
+import dis
 import importlib
 import inspect
 import pkgutil
 import sys
-import traceback
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, Parameter
@@ -79,6 +79,12 @@ def refuse(error: Exception) -> int:
 
 
 def raised_here(error: Exception) -> bool:
-    """Tell a refusal by neurodyn itself from an error in what it calls, which keeps its trace."""
-    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    return str(frame.f_globals.get("__name__", "")).startswith("neurodyn.")
+    """Tell a refusal, raised by neurodyn in so many words, from a fault, which keeps its trace."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return False
+    instruction = trace.tb_frame.f_code.co_code[trace.tb_lasti]
+    module = str(trace.tb_frame.f_globals.get("__name__", ""))
+    return module.startswith("neurodyn.") and dis.opname[instruction] == "RAISE_VARARGS"

@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import torch
@@ -107,8 +107,9 @@ class BoundDynamics(nn.Module):
         adjoint differentiates one evaluation at a time.
         """
         if not isinstance(self.stimulus, Tensor):
-            return self.dynamics.drive(self.stimulus(torch.as_tensor(t, dtype=torch.float64)))
-        sources = (*self.parameters(), *self.buffers(), self.stimulus)
+            time = torch.as_tensor(t, dtype=torch.float64).detach()
+            return self.dynamics.drive(self.stimulus(time))
+        sources = (*super().parameters(), *self.buffers(), self.stimulus)
         made_from: list[object] = [torch.is_inference_mode_enabled()]
         made_from += [
             (id(x), 0 if x.is_inference() else x._version, x.requires_grad) for x in sources
@@ -138,14 +139,17 @@ class BoundDynamics(nn.Module):
         return self.dynamics.readout(state, self.drive(t))
 
     def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
-        """Yield the dynamics' parameters, then the stimulus where it requires grad.
+        """Yield the dynamics' parameters, then the stimulus' tensors that require grad.
 
         ``odeint_adjoint`` differentiates what it finds here and nothing else.
         """
-        yield from super().parameters(recurse)
-        if isinstance(self.stimulus, Tensor) and not isinstance(self.stimulus, nn.Parameter):
-            if self.stimulus.requires_grad:
-                yield self.stimulus  # type: ignore[misc]
+        found = {id(p): p for p in super().parameters(recurse)}
+        more = [x for x in tensors_of(self.stimulus) if x.requires_grad]
+        sources = leaves(more)
+        if any(id(x) in found for x in sources):
+            more = sources  # made from a parameter, which would otherwise be counted twice
+        yield from found.values()
+        yield from {id(x): x for x in more if id(x) not in found}.values()  # type: ignore[misc]
 
 
 def bind(dynamics: Dynamics, stimulus: Stimulus) -> BoundDynamics:
@@ -186,6 +190,29 @@ def bind(dynamics: Dynamics, stimulus: Stimulus) -> BoundDynamics:
     if isinstance(stimulus, Tensor):
         bound.drive(0.0)  # now, so that what does not fit is refused here
     return bound
+
+
+def tensors_of(stimulus: Stimulus) -> list[Tensor]:
+    """Return the tensors a stimulus is known to be made of."""
+    if isinstance(stimulus, Tensor):
+        return [stimulus]
+    listed: Sequence[Tensor] = getattr(stimulus, "tensors", ())
+    return [*listed, *(stimulus.parameters() if isinstance(stimulus, nn.Module) else ())]
+
+
+def leaves(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Return the tensors that some tensors were computed from and that require grad."""
+    found = {id(x): x for x in tensors if x.requires_grad and x.grad_fn is None}
+    nodes = [x.grad_fn for x in tensors if x.grad_fn is not None]
+    seen = set(nodes)
+    while nodes:
+        node = nodes.pop()
+        if hasattr(node, "variable"):
+            found[id(node.variable)] = node.variable
+        new = {n for n, _ in node.next_functions if n is not None} - seen
+        nodes += new
+        seen |= new
+    return list(found.values())
 
 
 def check_stimulus(stimulus: object) -> None:

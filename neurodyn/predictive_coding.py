@@ -164,7 +164,8 @@ class PredictiveCoding(Dynamics):
         targets = [stimulus.shape[1:], *shapes[:-1]]
         generator = torch.Generator().manual_seed(self.seed)
         like = next(self.backbone.parameters(), stimulus)
-        built = []
+        built: list[nn.Module] = []
+        scale: list[float] = []
         for n, (given, shape, target) in enumerate(zip(self.given, shapes, targets, strict=True)):
             name = self.taps.names[n]
             if len(shape) not in DIMS:
@@ -172,7 +173,12 @@ class PredictiveCoding(Dynamics):
             if given is None:
                 with torch.inference_mode(False):
                     given = Decoder(shape, target, generator).to(like)
-            reached, predicted = reach(given, shape)
+            try:
+                reached, predicted = reach(given, shape)
+            except RuntimeError as error:
+                raise ValueError(
+                    f"decoder {n} of {name!r} does not take its state, {tuple(shape)}: {error}"
+                ) from error
             if predicted != target:
                 below = "the stimulus" if n == 0 else f"layer {self.taps.names[n - 1]!r}"
                 raise ValueError(
@@ -186,12 +192,13 @@ class PredictiveCoding(Dynamics):
                     "effective error scale is not defined; give error_scale as numbers"
                 )
             if self.error_scale == "effective":
-                self.scale.append(2 / reached**0.5)
+                scale.append(2 / reached**0.5)
             elif self.error_scale == "mean":
-                self.scale.append(2 / target.numel())
+                scale.append(2 / target.numel())
             else:
-                self.scale.append(self.error_scale[n])
+                scale.append(self.error_scale[n])
         self.decoders = nn.ModuleList(built)
+        self.scale = scale
         self.given = list(built)
         self._variables = tuple(
             Variable(name, DIMS[len(s)], long_name="representation", references=PREDIFY)
@@ -288,7 +295,8 @@ class PredictiveCoding(Dynamics):
 
     def config(self) -> dict[str, Any]:
         """Return the rates and options as plain values."""
-        beta, lam, alpha = ([float(x) for x in rate] for rate in self.rates())
+        with torch.no_grad():
+            beta, lam, alpha = ([float(x) for x in rate] for rate in self.rates())
         return super().config() | {
             "backbone": type(self.backbone).__name__,
             "taps": dict(zip(self.taps.names, self.taps.modules, strict=True)),

@@ -231,7 +231,9 @@ def label(
     axes = {"time": time, "sample": sample}
 
     def dataset(found: Mapping[str, xr.Variable], more: Mapping[str, Any]) -> xr.Dataset:
-        return xr.Dataset(dict(found), {**axes, **more}, attrs)
+        plain = {k: (v[0], np.asarray(v[1])) if isinstance(v, tuple) and len(v) == 2 else v
+                 for k, v in more.items()}  # fmt: skip
+        return xr.Dataset(dict(found), {**axes, **plain}, attrs)
 
     def array(name: str, variable: Variable) -> xr.Variable:
         return xr.Variable(("time", "sample", *variable.dims), arrays[name], variable.attrs)

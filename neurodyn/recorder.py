@@ -1,6 +1,7 @@
 """What is kept of a run, while it runs."""
 
 import difflib
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -99,9 +100,9 @@ class Recorder:
                 self.series[name][self.written] = value
         self.written += 1
 
-    def collect(self, before: float | None = None) -> dict[str, Tensor]:
-        """Return each thing kept as (time, sample, ...), up to a time that was not reached."""
-        n = self.written if before is None else sum(t < before for t in self.times[: self.written])
+    def collect(self, until: float = math.inf) -> dict[str, Tensor]:
+        """Return each thing kept as (time, sample, ...), up to a time."""
+        n = sum(t <= until for t in self.times[: self.written])
         collected = {}
         for name, series in self.series.items():
             if isinstance(series, list):

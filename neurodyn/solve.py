@@ -16,16 +16,26 @@ from neurodyn.adapter import (
     OTHER,
     Adapter,
     AdaptiveSteps,
+    Counted,
     FixedSteps,
+    Guarded,
     Layout,
     Point,
     SolverError,
     SolverStats,
     grid,
     settings,
-)  # fmt: skip
+)
 from neurodyn.checkpoint import Checkpointed
-from neurodyn.dynamics import BoundDynamics, Drive, Dynamics, State, Stimulus, check_stimulus
+from neurodyn.dynamics import (
+    BoundDynamics,
+    Drive,
+    Dynamics,
+    State,
+    Stimulus,
+    check_stimulus,
+    tensors_of,
+)
 from neurodyn.recorder import Record, Recorder
 
 DriveAt = Callable[[Tensor | float], Drive]
@@ -101,7 +111,7 @@ def integrate(
         largest over samples and variables of the root mean square, so that one stiff sample among
         easy ones is as exact as alone. The samples still share their steps: with an adaptive
         method a sample's numbers depend on its batch, within the tolerance; with a fixed step
-        they do not.
+        they do not (but the implicit Adams methods iterate until the worst sample converges).
     options : dict, optional
         torchdiffeq's options of the method. A ``norm`` is given the tuple of states.
     gradient : {"backprop", "checkpoint", "adjoint", "none"}
@@ -162,8 +172,10 @@ def integrate(
         names = [v.name for v in dynamics.variables]
         layout = Layout(initial_state, names, dynamics.layout == "channels_last")
         step, clean = settings(dynamics, layout, method, rtol, atol, options)
+        for piece in pieces:
+            check_steps(dynamics, method, step, piece)
         recorder = Recorder(dynamics, layout, record, wanted)
-        if gradient != "none" and method in OTHER and grad and needs_gradient(dynamics, stimulus):
+        if method in OTHER and grad and needs_gradient(dynamics, stimulus, initial_state):
             raise ValueError(
                 f"method {method!r} carries no gradients; give gradient='none', or one of the "
                 "other methods"
@@ -184,54 +196,63 @@ def integrate(
             for piece in pieces:
                 if piece is not pieces[0]:
                     drive = drive_at(dynamics, piece.stimulus)
-                if method in OTHER or (gradient == "adjoint" and grad):
+                if piece.start == piece.stop:
+                    recorder.write(recorder.observe(piece.stop, y, drive(piece.stop)))
+                elif method in OTHER or (gradient == "adjoint" and grad):
                     y = solve.at_all_times(piece, drive, y)
                 elif gradient == "checkpoint" and grad:
                     y = solve.checkpointed(piece, drive, y)
                 else:
                     y = solve.straight(piece, drive, y)
         except SolverError as error:
-            error.recorded = solution(recorder, stats, before=error.time)
+            error.recorded = solution(recorder, stats, until=error.finite_until)
             raise
         return solution(recorder, stats)
 
 
-def solution(recorder: Recorder, stats: SolverStats, before: float | None = None) -> Solution:
-    """Return what was recorded, up to a time that could not be reached."""
-    kept = recorder.collect(before)
+def solution(recorder: Recorder, stats: SolverStats, until: float = math.inf) -> Solution:
+    """Return what was recorded, up to a time."""
+    kept = recorder.collect(until)
     states = tuple(kept.pop(name) for name in recorder.variables if name in kept)
     readout = kept.pop("readout", None)
     reached = recorder.times[: recorder.written]
-    times = torch.tensor(
-        [t for t in reached if before is None or t < before], dtype=torch.float64
-    )
+    times = torch.tensor([t for t in reached if t <= until], dtype=torch.float64)
     return Solution(times, states, readout, kept, stats)
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A stretch of time between switches, its stimulus, and the wanted times in it."""
+    """A stretch of time between switches, its stimulus, and the wanted times in it.
+
+    Where it ends at a switch, an adaptive method must `land` on its end.
+    """
 
     start: float
     stop: float
     times: list[float]
     stimulus: Stimulus
+    land: bool
 
 
 def cut(stimulus: Stimulus, times: list[float]) -> Iterable[Piece]:
-    """Cut a run at the stimulus' switches; a wanted time on a switch belongs to what follows."""
-    inner = sorted({float(s) for s in getattr(stimulus, "switches", ())})
-    ends = [times[0], *(s for s in inner if times[0] < s < times[-1]), times[-1]]
-    for start, stop in zip(ends[:-1], ends[1:], strict=True):
-        last = stop == times[-1]
+    """Cut a run at the stimulus' switches; a wanted time on a switch belongs to what follows.
+
+    If the last time is a switch, the last piece has no length: it is only looked at.
+    """
+    switches = sorted({float(s) for s in getattr(stimulus, "switches", ())})
+    ends = [times[0], *(s for s in switches if times[0] < s < times[-1]), times[-1]]
+    ends += ends[-1:] if times[-1] in switches else []
+    for k, (start, stop) in enumerate(zip(ends[:-1], ends[1:], strict=True)):
+        last = k == len(ends) - 2
         inside = [t for t in times if start <= t < stop or (last and t == stop)]
         held = stimulus
         if getattr(stimulus, "piecewise_constant", False):
             held = stimulus(torch.tensor(start, dtype=torch.float64))  # type: ignore[operator]
             check_stimulus(held)
-        elif not last or start > times[0]:
-            held = within(stimulus, start, stop if not last else math.inf)  # type: ignore[arg-type]
-        yield Piece(start, stop, inside, held)
+        elif switches:
+            until = next((s for s in switches if s > start), math.inf)
+            held = within(stimulus, start, until)  # type: ignore[arg-type]
+        yield Piece(start, stop, inside, held, stop in switches)
 
 
 def within(stimulus: Callable[[Tensor], Tensor], start: float, stop: float) -> Stimulus:
@@ -278,14 +299,9 @@ class Solve:
         common = {"times": piece.times, "observe": see, "on_time": self.on_time, **kwargs}
         if self.step is None:
             return AdaptiveSteps(
-                field, self.layout, self.method, self.options, piece.stop, **common
+                field, self.layout, self.method, self.options, piece.stop, piece.land, **common
             )
         points = grid(piece.start, piece.stop, self.step)
-        if self.method in MULTISTEP and abs(points[-1] - points[-2] - self.step) > 1e-6 * self.step:
-            raise ValueError(
-                f"{self.method} needs equal steps: step_size = {self.step:g} does not divide the "
-                f"time from {piece.start:g} to {piece.stop:g}"
-            )
         return FixedSteps(field, self.layout, self.method, self.options, points, **common)
 
     def straight(self, piece: Piece, drive: DriveAt, y: Tensor) -> Tensor:
@@ -301,17 +317,17 @@ class Solve:
         """Run through, keeping the state at some steps only."""
         constant = isinstance(piece.stimulus, Tensor)
         fixed = drive(piece.start) if constant else {}
-        own = [] if constant else tensors_of(piece.stimulus)
+        wanted = BoundDynamics(self.dynamics, piece.stimulus).parameters()
+        parameters = [p for p in wanted if p.requires_grad and p is not piece.stimulus]
 
         def make(inputs: Sequence[Tensor], **kwargs: Any) -> Adapter:
             held = dict(zip(fixed, inputs, strict=False))
             return self.adapter(piece, (lambda t: held) if constant else drive, **kwargs)
 
         steps = None if self.step is None else len(grid(piece.start, piece.stop, self.step)) - 1
-        parameters = [p for p in self.dynamics.parameters() if p.requires_grad]
         end, *observed = Checkpointed.apply(
             make, Point(piece.start, y), steps, len(fixed), self.stats, y,
-            *fixed.values(), *parameters, *own,
+            *fixed.values(), *parameters,
         )  # fmt: skip
         for values in zip(*observed, strict=True):
             self.recorder.write(values)
@@ -320,11 +336,14 @@ class Solve:
     def at_all_times(self, piece: Piece, drive: DriveAt, y: Tensor) -> Tensor:
         """Ask torchdiffeq for all times: its adjoint, and methods without callbacks."""
         bound = BoundDynamics(self.dynamics, piece.stimulus)
-        adapter = Adapter(bound, self.layout)
+        kind = Guarded if self.step is None else Counted
+        adapter = (Adapter if self.method in OTHER else kind)(bound, self.layout)
         times = sorted({piece.start, *piece.times, piece.stop})
         t = torch.tensor(times, dtype=torch.float64, device=y.device)
         options = dict(self.options)
         tolerances = {k: options.pop(k) for k in ("rtol", "atol")}
+        if piece.land and isinstance(adapter, Guarded):
+            options["step_t"] = torch.tensor([piece.stop], dtype=torch.float64, device=y.device)
         if self.step is not None:
             step = self.step
             options["grid_constructor"] = lambda func, y0, t: torch.tensor(
@@ -342,20 +361,43 @@ class Solve:
                     ys = torchdiffeq.odeint(
                         adapter, y, t, method=self.method, options=options, **tolerances
                     )
-        except AssertionError as error:
-            adapter.check(piece.start, y)
-            raise SolverError(
-                f"{self.method} stopped between t = {piece.start:g} and {piece.stop:g}: {error}. "
-                "Try looser tolerances, or gradient='checkpoint', which says more",
-                piece.start, {},
-            ) from error  # fmt: skip
+        except (AssertionError, ValueError, RuntimeError) as error:
+            if isinstance(error, SolverError):
+                raise
+            bad = adapter.derivative_nonfinite(piece.start, y)
+            raise adapter.failure(str(error), piece.start, y, bad) from error
         finally:
             self.stats.add(adapter.stats)
-        for now, state in zip(times, ys, strict=True):
-            adapter.check(now, state)
+        if isinstance(adapter, Guarded):
+            adapter.collects, adapter.stages = False, []  # the backward pass also calls it
+        before, well = y, -math.inf
+        for now, state in zip(times, ys, strict=False):
+            if not math.isfinite(state.detach().sum()) and self.layout.nonfinite(state):
+                bad = adapter.derivative_nonfinite(max(well, piece.start), before)
+                what = f"the state stopped being finite at or before t = {now:g}"
+                raise adapter.failure(what, now, state, bad or None, well)
+            before, well = state, now
             if now in piece.times:
                 self.recorder.write(self.recorder.observe(now, state, drive(now)))
+        if len(ys) < len(times):
+            bad = adapter.derivative_nonfinite(well, before)
+            raise adapter.failure(f"{self.method} gave up at t = {well:g}", well, before, bad, well)
         return ys[-1]
+
+
+def check_steps(dynamics: Dynamics, method: str, step: float | None, piece: Piece) -> None:
+    """Refuse a shorter last step to what cannot take it."""
+    if step is None or piece.start == piece.stop:
+        return
+    points = grid(piece.start, piece.stop, step)
+    last = points[-1] - points[-2]
+    if abs(last - step) > 1e-6 * step:
+        if method in MULTISTEP:
+            raise ValueError(
+                f"{method} needs equal steps: step_size = {step:g} does not divide the time from "
+                f"{piece.start:g} to {piece.stop:g}"
+            )
+        dynamics.check_solver(method, last)
 
 
 def grid_through(times: list[float], step: float) -> list[float]:
@@ -368,7 +410,7 @@ def grid_through(times: list[float], step: float) -> list[float]:
 def check_times(times: Float[Tensor, " time"] | Sequence[float]) -> list[float]:
     """Return the times as floats, or say what is wrong with them."""
     try:
-        if isinstance(times, Tensor) and times.dtype == torch.float32:
+        if isinstance(times, Tensor) and times.dtype == torch.float32 and times.ndim == 1:
             times = [float(str(t)) for t in times.detach().cpu().numpy()]  # 0.1, not 0.10000000149
         t = torch.as_tensor(times, dtype=torch.float64).detach().cpu().numpy()
     except (TypeError, ValueError, RuntimeError) as error:
@@ -400,18 +442,9 @@ def check_state(dynamics: Dynamics, state: State) -> None:
         raise TypeError(f"states must be floating point, got {state[0].dtype}")
 
 
-def tensors_of(stimulus: Stimulus) -> list[Tensor]:
-    """Return the tensors a stimulus is known to be made of."""
-    if isinstance(stimulus, Tensor):
-        return [stimulus]
-    listed: Sequence[Tensor] = getattr(stimulus, "tensors", ())
-    parameters = stimulus.parameters() if isinstance(stimulus, torch.nn.Module) else ()
-    return [*listed, *parameters]
-
-
-def needs_gradient(dynamics: Dynamics, stimulus: Stimulus) -> bool:
+def needs_gradient(dynamics: Dynamics, stimulus: Stimulus, state: State) -> bool:
     """Tell whether there is anything a gradient could be for."""
-    return any(p.requires_grad for p in (*dynamics.parameters(), *tensors_of(stimulus)))
+    return any(p.requires_grad for p in (*dynamics.parameters(), *tensors_of(stimulus), *state))
 
 
 def check_reachable(stimulus: Stimulus, start: float) -> None:

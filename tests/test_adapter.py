@@ -13,7 +13,13 @@ from torchdiffeq import odeint
 
 import neurodyn as nd
 from neurodyn.adapter import (
-    ADAPTIVE, FIXED, MULTISTEP, OTHER, Layout, grid, interpolant_weights,
+    ADAPTIVE,
+    FIXED,
+    MULTISTEP,
+    OTHER,
+    Layout,
+    grid,
+    interpolant_weights,
 )  # fmt: skip
 
 ROOT = Path(__file__).parent.parent
@@ -226,9 +232,11 @@ def test_nothing_that_is_not_finite_counts_as_recorded(method, breaking):
     with pytest.raises(nd.SolverError) as info:
         nd.integrate(breaking(at=1.61), STIMULUS, times, method=method, gradient="none")
     solution = info.value.recorded
-    assert 1.6 < info.value.time <= 1.8
-    assert solution.times.tolist() == times[:3]
-    assert all(y.isfinite().all() and len(y) == 3 for y in (*solution.states, solution.readout))
+    # the derivative is looked at where a step begins, or within it too
+    n, until = (6, 1.8) if method in ("euler", "explicit_adams") else (3, 1.7)
+    assert info.value.time == pytest.approx(until)
+    assert solution.times.tolist() == times[:n]
+    assert all(y.isfinite().all() and len(y) == n for y in (*solution.states, solution.readout))
 
 
 @NOT_CONVERGED
@@ -275,7 +283,7 @@ def test_adaptive_steps_name_the_time_the_variable_and_the_samples(
         )
     error = info.value
     assert 0.0 <= error.time <= (0.35 if min_step is None else 0.35 + 20 * min_step)
-    assert error.variables == {"b": 3}
+    assert error.variables["b"] == 3 and set(error.variables) <= {"a", "b"}
     solution = error.recorded
     assert all(t <= error.time for t in solution.times)
     for y in (*solution.states, solution.readout):
@@ -290,7 +298,7 @@ def test_adaptive_steps_name_the_time_the_variable_and_the_samples(
 def test_a_derivative_that_is_never_finite_is_said_at_once(method, gradient, breaking):
     with pytest.raises(nd.SolverError, match="b in 3 of 5 samples") as info:
         nd.integrate(breaking(at=-1), STIMULUS, [0, 1], method=method, gradient=gradient)
-    assert 0 <= info.value.time <= 1 and info.value.variables == {"b": 3}
+    assert 0 <= info.value.time <= 1 and info.value.variables["b"] == 3
 
 
 @pytest.mark.filterwarnings("ignore:The following arguments have no effect")

@@ -179,9 +179,7 @@ def test_vmap_over_samples_is_the_batch(made_network):
     def whole(x):
         drive = backbone.drive(network, x)
         state = []
-        backbone.sweep(
-            network, drive, lambda n, y: state.append(changed(n, y)) or changed(n, y)
-        )
+        backbone.sweep(network, drive, lambda n, y: state.append(changed(n, y)) or changed(n, y))
         return backbone.head(network, drive, tuple(state))
 
     alone = torch.func.vmap(lambda one: whole(one[None])[0])(x)
@@ -415,9 +413,7 @@ def test_an_inplace_operation_on_the_stimulus_itself():
     def clean(self, x):
         return self.b(self.a(x - 0.5))
 
-    works_like_hooks(
-        written(inplace, **layers), ["a", "b"], X, clean=written(clean, **layers)
-    )
+    works_like_hooks(written(inplace, **layers), ["a", "b"], X, clean=written(clean, **layers))
 
 
 def test_a_skip_from_the_stimulus_past_the_taps():
@@ -440,9 +436,7 @@ def test_an_inplace_sum_over_a_tap():
         y = self.a(x)
         return self.c(2 * (y + self.b(y)))
 
-    works_like_hooks(
-        written(inplace, **layers), ["a", "b"], X, clean=written(clean, **layers)
-    )
+    works_like_hooks(written(inplace, **layers), ["a", "b"], X, clean=written(clean, **layers))
 
 
 def test_a_module_that_is_shared_below_and_above():

@@ -98,15 +98,19 @@ def test_what_cannot_be_is_refused_in_one_line(
 def test_errors_that_are_not_refusals_keep_their_trace(
     capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*arguments: Any) -> None:
-        int("a bug elsewhere")
-
-    monkeypatch.setattr("neurodyn.studies.predify.check", lambda **config: fail())
-    with pytest.raises(ValueError, match="a bug elsewhere"):
+    monkeypatch.setattr("neurodyn.studies.predify.check", lambda **config: int("a fault elsewhere"))
+    with pytest.raises(ValueError, match="a fault elsewhere"):
+        cli.main(["run", "predify"])
+    monkeypatch.setattr("neurodyn.studies.predify.check", None)  # a fault in neurodyn itself
+    with pytest.raises(TypeError, match="not callable"):
         cli.main(["run", "predify"])
 
+    class Unstable(nd.SolverError):
+        def __init__(self) -> None:
+            Exception.__init__(self, "layer1 is not finite\nat t = 3")
+
     def unstable(**config: Any) -> None:
-        raise nd.SolverError("layer1 is not finite\nat t = 3", 3.0, {})
+        raise Unstable
 
     monkeypatch.setattr("neurodyn.studies.predify.check", unstable)
     assert cli.main(["run", "predify"]) == 2

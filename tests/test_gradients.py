@@ -1,5 +1,6 @@
 """Gradients: every way against finite differences and against each other."""
 
+import itertools
 import math
 import weakref
 
@@ -87,27 +88,46 @@ def gradients(dynamics, kind, method, gradient, **kwargs):
 # ---- against finite differences
 
 
-@pytest.mark.parametrize("gradient", ["backprop", "checkpoint"])
-@pytest.mark.parametrize("method", ["euler", "rk4", "dopri5", "bosh3", "fehlberg2", "dopri8"])
-@pytest.mark.parametrize("kind", ["constant", "film", "wave", "wave with switches"])
-def test_gradients_are_those_of_finite_differences(gradient, method, kind, coupled):
-    """For the parameter, the stimulus and the initial state, all together."""
-    dynamics = coupled()
-    x, v = rand(1, 2).requires_grad_(), rand(1, 2, seed=1).requires_grad_()
-    m = rand(1, 2, 2, 2, seed=2).requires_grad_()
+@pytest.mark.parametrize(
+    ("method", "kind"),
+    [
+        *itertools.product(
+            ["euler", "rk4", "dopri5"], ["constant", "film", "wave", "wave with switches"]
+        ),
+        *itertools.product(["midpoint", "heun2", "heun3"], ["film"]),
+        *itertools.product(["bosh3", "fehlberg2", "dopri8", "adaptive_heun"], ["constant"]),
+    ],
+)
+def test_gradients_are_those_of_finite_differences(method, kind, coupled):
+    """For the parameter, the stimulus and the initial state together, in random directions."""
+    leaves = [rand(2, 3), rand(2, 3, seed=1), rand(2, 3, 2, 3, seed=2), rand(1, seed=3)[0] + 1]
     # steps of a fixed size, so that the differences see the same steps
     options = {"step_size": 0.11} if method in FIXED else {"first_step": 0.11, "max_step": 0.11}
 
-    def solve(k, x, v, m):
+    def value(gradient, leaves):
+        x, v, m, k = leaves
+        dynamics = coupled()
+        dynamics.k = nn.Parameter(k.detach().clone())
         solution = nd.integrate(
             dynamics, stimuli()[kind](x), TIMES, initial_state=(v, m), method=method,
-            gradient=gradient, rtol=1e-2, atol=1e-2, options=options,
+            gradient=gradient, record=["v", "m", "readout", energy], rtol=1e-2, atol=1e-2,
+            options=options,
         )  # fmt: skip
-        return solution.readout, solution.states[0], solution.states[1][:, :, 0, 0]
+        return loss(solution), dynamics.k
 
-    torch.autograd.gradcheck(
-        solve, (dynamics.k, x, v, m), eps=1e-6, atol=1e-7, rtol=1e-5, fast_mode=True
-    )
+    def along(direction, h):
+        moved = [y + h * d for y, d in zip(leaves, direction, strict=True)]
+        return float(value("none", moved)[0])
+
+    for seed in (10, 11):
+        direction = [rand(*y.shape, seed=seed + i) - 0.5 for i, y in enumerate(leaves)]
+        difference = (along(direction, 1e-5) - along(direction, -1e-5)) / 2e-5
+        for gradient in ("backprop", "checkpoint"):
+            mine = [y.clone().requires_grad_() for y in leaves]
+            loss_, k = value(gradient, mine)
+            found = torch.autograd.grad(loss_, [*mine[:3], k])
+            slope = sum((g * d).sum() for g, d in zip(found, direction, strict=True))
+            assert slope.item() == pytest.approx(difference, rel=1e-6)
 
 
 @pytest.mark.parametrize("gradient", ["backprop", "checkpoint"])
@@ -117,10 +137,10 @@ def test_gradients_with_free_steps_are_those_of_finite_differences(gradient, cou
 
     def solve(k, x):
         return nd.integrate(
-            dynamics, x, [0, 0.4, 1.0], gradient=gradient, rtol=1e-9, atol=1e-11
+            dynamics, x, [0, 0.4, 1.0], gradient=gradient, rtol=1e-8, atol=1e-9
         ).readout
 
-    torch.autograd.gradcheck(solve, (dynamics.k, x), eps=1e-5, atol=1e-6, rtol=1e-5)
+    torch.autograd.gradcheck(solve, (dynamics.k, x), eps=1e-5, atol=1e-5, fast_mode=True)
 
 
 def test_adams_backpropagates(coupled):
@@ -136,8 +156,15 @@ def test_adams_backpropagates(coupled):
 # ---- "checkpoint" is "backprop" with less memory
 
 
-@pytest.mark.parametrize("method", [*ONE_STEP, *ADAPTIVE])
-@pytest.mark.parametrize("kind", stimuli())
+@pytest.mark.parametrize(
+    ("method", "kind"),
+    sorted(
+        {
+            *itertools.product([*ONE_STEP, *ADAPTIVE], ["film", "wave with switches"]),
+            *itertools.product(["euler", "dopri5"], stimuli()),
+        }
+    ),
+)
 def test_checkpoint_is_backprop(method, kind, coupled):
     dynamics = coupled()
     value, expected, stats = gradients(dynamics, kind, method, "backprop")
@@ -310,7 +337,7 @@ def test_checkpoint_keeps_the_square_root_of_fixed_steps(steps):
         solution.readout[-1].sum().backward()
         held[gradient] = dynamics.most
     assert held["backprop"] == steps
-    assert held["checkpoint"] <= math.isqrt(steps) + 1
+    assert held["checkpoint"] <= 2 * (math.isqrt(steps) + 1)  # one segment, and one going
     assert dynamics.evaluations == 2 * steps, "one more forward pass"
     assert solution.stats.evaluations == steps
 
@@ -328,7 +355,8 @@ def test_checkpoint_keeps_the_square_root_of_adaptive_steps():
     assert len(kept) <= math.sqrt(2 * accepted) + 2
     before = dynamics.evaluations
     solution.readout[-1].sum().backward()
-    assert dynamics.most <= 6 * (math.sqrt(2 * accepted) + 2)  # six evaluations to a step
+    # six evaluations to a step; one segment, and one going
+    assert dynamics.most <= 2 * 6 * (math.sqrt(2 * accepted) + 2)
     assert dynamics.evaluations - before <= before + 2 * len(kept)
 
 
@@ -348,12 +376,12 @@ def test_nothing_is_kept_once_the_solution_is_gone():
 def test_adjoint_is_close_at_a_tight_tolerance(kind, coupled):
     """With k in the drive, the field and the readout, each counted once."""
     dynamics = coupled()
-    tight = {"rtol": 1e-9, "atol": 1e-11}
+    tight = {"rtol": 1e-8, "atol": 1e-10}
     value, expected, _ = gradients(dynamics, kind, "dopri5", "backprop", **tight)
     same, got, _ = gradients(dynamics, kind, "dopri5", "adjoint", **tight)
-    assert same.item() == pytest.approx(value.item(), rel=1e-8)
+    assert same.item() == pytest.approx(value.item(), rel=1e-6)
     for a, b in zip(got, expected, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-8)
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
 
 
 def test_adjoint_of_fixed_steps_goes_by_the_same_steps(coupled):

