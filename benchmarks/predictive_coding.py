@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 import neurodyn as nd
-from neurodyn.adapter import Layout
+from neurodyn.layout import Layout
 
 STEPS = 4
 

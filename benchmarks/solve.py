@@ -1,6 +1,6 @@
 """`integrate` against bare torchdiffeq: forward, and forward with backward.
 
-    python benchmarks/solve.py [--device cuda] [--quick]
+    python benchmarks/solve.py [--device cuda] [--steps 4 64]
 
 The state is five convolutional maps of 16 samples (8 MB), under a dense right-hand side (3x3
 convolutions up and down between neighbours) and a light one (depthwise 5x5, as phase coupling);
@@ -214,7 +214,9 @@ def main() -> None:
     """Print a table of times, ratios and memory."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--steps", type=int, nargs="*", default=[4, 16, 64, 0],
+                        help="Euler steps; 0 is dopri5")  # fmt: skip
+    parser.add_argument("--repeats", type=int)
     parser.add_argument("--peak", nargs=4, metavar=("KIND", "METHOD", "STEPS", "WAY"))
     args = parser.parse_args()
     if args.peak:
@@ -224,8 +226,7 @@ def main() -> None:
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {args.device}")
     cases = [(k, "euler", n) for k in ("dense", "depthwise", "oscillators") for n in (4, 16, 64)]
     cases += [(k, "dopri5", 0) for k in ("dense", "depthwise", "oscillators")]
-    if args.quick:
-        cases = [c for c in cases if c[2] in (0, 4)]
+    cases = [c for c in cases if c[2] in args.steps]
     print("median seconds, wall (CPU); each pair in turns")
     for kind, method, steps in cases:
         case = Case(kind, method, steps, args.device)
@@ -233,6 +234,7 @@ def main() -> None:
                 "adjoint:every", "checkpoint:last"]  # fmt: skip
         seconds: dict[str, list[tuple[float, float]]] = {w: [] for w in ways}
         repeats = 25 if kind == "oscillators" else {4: 7, 16: 5, 0: 5, 64: 3}[steps]
+        repeats = args.repeats or repeats
         for _ in range(repeats):
             for way in ways:
                 seconds[way].append(clock(case, way, args.device))

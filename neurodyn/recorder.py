@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from neurodyn.adapter import Layout
 from neurodyn.dynamics import Drive, Dynamics, State
+from neurodyn.layout import Layout
 
 Watched = str | Callable[[Tensor, State], Tensor]
 Record = Watched | Sequence[Watched] | None

@@ -1,7 +1,7 @@
 """The one door to the solver: tensors in, differentiable tensors out."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,21 +11,7 @@ import torchdiffeq
 from jaxtyping import Float
 from torch import Tensor
 
-from neurodyn.adapter import (
-    MULTISTEP,
-    OTHER,
-    Adapter,
-    AdaptiveSteps,
-    Counted,
-    FixedSteps,
-    Guarded,
-    Layout,
-    Point,
-    SolverError,
-    SolverStats,
-    grid,
-    settings,
-)
+from neurodyn.adapter import Adapter, Counted, Guarded, Point, SolverError, SolverStats
 from neurodyn.checkpoint import Checkpointed
 from neurodyn.dynamics import (
     BoundDynamics,
@@ -36,7 +22,11 @@ from neurodyn.dynamics import (
     check_stimulus,
     tensors_of,
 )
+from neurodyn.layout import Layout
+from neurodyn.methods import MULTISTEP, OTHER, grid, settings
+from neurodyn.pieces import Piece, cut
 from neurodyn.recorder import Record, Recorder
+from neurodyn.steps import AdaptiveSteps, FixedSteps
 
 DriveAt = Callable[[Tensor | float], Drive]
 Gradient = Literal["none", "backprop", "checkpoint", "adjoint"]
@@ -218,52 +208,6 @@ def solution(recorder: Recorder, stats: SolverStats, until: float = math.inf) ->
     reached = recorder.times[: recorder.written]
     times = torch.tensor([t for t in reached if t <= until], dtype=torch.float64)
     return Solution(times, states, readout, kept, stats)
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A stretch of time between switches, its stimulus, and the wanted times in it.
-
-    Where it ends at a switch, an adaptive method must `land` on its end.
-    """
-
-    start: float
-    stop: float
-    times: list[float]
-    stimulus: Stimulus
-    land: bool
-
-
-def cut(stimulus: Stimulus, times: list[float]) -> Iterable[Piece]:
-    """Cut a run at the stimulus' switches; a wanted time on a switch belongs to what follows.
-
-    If the last time is a switch, the last piece has no length: it is only looked at.
-    """
-    switches = sorted({float(s) for s in getattr(stimulus, "switches", ())})
-    ends = [times[0], *(s for s in switches if times[0] < s < times[-1]), times[-1]]
-    ends += ends[-1:] if times[-1] in switches else []
-    for k, (start, stop) in enumerate(zip(ends[:-1], ends[1:], strict=True)):
-        last = k == len(ends) - 2
-        inside = [t for t in times if start <= t < stop or (last and t == stop)]
-        held = stimulus
-        if getattr(stimulus, "piecewise_constant", False):
-            held = stimulus(torch.tensor(start, dtype=torch.float64))  # type: ignore[operator]
-            check_stimulus(held)
-        elif switches:
-            until = next((s for s in switches if s > start), math.inf)
-            held = within(stimulus, start, until)  # type: ignore[arg-type]
-        yield Piece(start, stop, inside, held, stop in switches)
-
-
-def within(stimulus: Callable[[Tensor], Tensor], start: float, stop: float) -> Stimulus:
-    """Let no step of a solver look at a stimulus beyond the switches around it."""
-    before = math.nextafter(stop, start)
-
-    def bounded(t: Tensor) -> Tensor:
-        return stimulus(t.clamp(start, before))
-
-    bounded.tensors = tensors_of(stimulus)  # type: ignore[attr-defined]
-    return bounded
 
 
 def drive_at(dynamics: Dynamics, stimulus: Stimulus) -> DriveAt:

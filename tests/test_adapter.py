@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from torchdiffeq import odeint
 
 import neurodyn as nd
-from neurodyn.adapter import (
+from neurodyn.layout import Layout
+from neurodyn.methods import (
     ADAPTIVE,
     FIXED,
     MULTISTEP,
     OTHER,
-    Layout,
     grid,
     interpolant_weights,
 )  # fmt: skip

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import neurodyn as nd
-from neurodyn.adapter import ADAPTIVE, FIXED, MULTISTEP
+from neurodyn.methods import ADAPTIVE, FIXED, MULTISTEP
 
 ONE_STEP = [m for m in FIXED if m not in MULTISTEP]
 TIMES = [0.0, 0.3, 0.5, 1.1]
@@ -18,7 +18,7 @@ SWITCHES = [0.4, 0.8]
 
 def rand(*shape, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return torch.rand(*shape, dtype=torch.float64, generator=generator)
+    return torch.rand(shape, dtype=torch.float64, generator=generator)
 
 
 class Wave:
@@ -100,7 +100,7 @@ def gradients(dynamics, kind, method, gradient, **kwargs):
 )
 def test_gradients_are_those_of_finite_differences(method, kind, coupled):
     """For the parameter, the stimulus and the initial state together, in random directions."""
-    leaves = [rand(2, 3), rand(2, 3, seed=1), rand(2, 3, 2, 3, seed=2), rand(1, seed=3)[0] + 1]
+    leaves = [rand(2, 3), rand(2, 3, seed=1), rand(2, 3, 2, 3, seed=2), rand(seed=3) + 1]
     # steps of a fixed size, so that the differences see the same steps
     options = {"step_size": 0.11} if method in FIXED else {"first_step": 0.11, "max_step": 0.11}
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchdiffeq._impl.odeint import SOLVERS
 
 import neurodyn as nd
-from neurodyn.adapter import ADAPTIVE, FIXED, MULTISTEP
+from neurodyn.methods import ADAPTIVE, FIXED, MULTISTEP
 
 ORDER = {
     "euler": 1, "midpoint": 2, "heun2": 2, "heun3": 3, "rk4": 4,

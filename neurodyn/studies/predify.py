@@ -19,9 +19,9 @@ from torch import Tensor
 
 import neurodyn as nd
 from neurodyn import analysis
-from neurodyn.adapter import ADAPTIVE
 from neurodyn.analysis import report
 from neurodyn.cells import cell, in_parallel, weights_hash
+from neurodyn.methods import ADAPTIVE
 from neurodyn.models import pc_shallow
 
 REFERENCES = (
