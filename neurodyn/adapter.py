@@ -138,7 +138,10 @@ class Adapter:
     def __call__(self, t: Tensor, y: Tensor) -> Tensor:
         """Return dy/dt."""
         self.stats.evaluations += 1
-        return self.layout.pack(self.field(t, self.layout.unpack(y)))
+        derivative = self.field(t, self.layout.unpack(y))
+        if self.stats.evaluations == 1:
+            self.layout.check(derivative)
+        return self.layout.pack(derivative)
 
     def failure(
         self, what: str, t: float, y: Tensor, bad: dict[str, int] | None = None,

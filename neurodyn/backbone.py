@@ -104,7 +104,7 @@ class Backbone:
         with torch.inference_mode(False), torch.no_grad():
             stimulus = stimulus.detach().clone()
             with answering(modules, {m: partial(watching, m) for m in self.modules}):
-                output = network(stimulus)
+                output = network(stimulus.clone())
             for module in self.modules:
                 if calls.count(module) != 1:
                     raise ValueError(
@@ -124,7 +124,26 @@ class Backbone:
             shapes: list[torch.Size] = []
             self.needs_below, _ = self._crosses(network, stimulus, range(len(self.modules)), shapes)
             crosses, blank = self._crosses(network, stimulus, range(len(self.modules))[-1:], [])
-            self.head_alone = None if crosses else blank
+            by_sample = all(shape[0] == len(stimulus) for shape in blank.values())
+            self.head_alone = None if crosses or not by_sample else blank
+            drive = self.drive(network, stimulus)
+            state: list[Tensor] = []
+
+            def keep(n: int, feedforward: Tensor) -> Tensor:
+                state.append(feedforward.clone())
+                return feedforward
+
+            self.sweep(network, drive, keep)
+            again = self.head(network, drive, tuple(state))
+            if again.shape != output.shape or (
+                (again - output).abs().max() > 1e-3 * output.abs().max()
+            ):
+                raise ValueError(
+                    "the network does not return its own output when its taps' outputs are put "
+                    "back in their places: a tapped module works in place on something that is "
+                    "used again, or something in the network is random. Use inplace=False, tap "
+                    "another module, call .eval()"
+                )
         return shapes, output
 
     def _find_inplace(self, network: nn.Module, stimulus: Tensor) -> None:
@@ -164,7 +183,7 @@ class Backbone:
 
         with Uses(below.values()) as uses:
             self._run(network, drive, visit, taps, to_the_end=True)
-        return uses.found, {key: value.shape[1:] for key, value in below.items()}
+        return uses.found, {key: value.shape for key, value in below.items()}
 
     def drive(self, network: nn.Module, stimulus: Tensor) -> Drive:
         """Run up to the first tap; keep what the outermost modules on the way returned.
@@ -231,7 +250,8 @@ class Backbone:
         taps = range(len(self.modules))
         if self.head_alone is not None:
             top, taps = state[-1], taps[-1:]
-            blank = {k: top.new_zeros(()).expand(len(top), *s) for k, s in self.head_alone.items()}
+            zero = top.new_zeros(())
+            blank = {k: zero.expand(len(top), *s[1:]) for k, s in self.head_alone.items()}
             drive = {STIMULUS: drive[STIMULUS], "feedforward": top, **blank}
         return self._run(network, drive, lambda n, _: state[n], taps, True, compute=False)
 
@@ -335,6 +355,11 @@ def check_evaluation_mode(network: nn.Module) -> None:
     for name, module in network.named_modules():
         drops = getattr(module, "dropout", 0.0)  # of attention and recurrent layers
         drops = isinstance(drops, float) and drops > 0
+        if isinstance(module, kinds) and getattr(module, "running_mean", 0) is None:
+            raise ValueError(
+                f"{type(module).__name__} {name!r} keeps no running statistics, so that the "
+                "samples of a batch would change each other; give it track_running_stats=True"
+            )
         if module.training and (
             drops or isinstance(module, kinds) or type(module).__name__ in random
         ):

@@ -112,7 +112,8 @@ def reach(decoder: nn.Module, shape: tuple[int, ...], seed: int = 0) -> tuple[in
             parameter.copy_(positive(parameter) / max(parameter.numel(), 1))
         for name, buffer in twin.named_buffers():
             if buffer.is_floating_point():
-                buffer.fill_(0.0 if name.endswith("running_mean") else 1.0)
+                scale = 0.0 if name.endswith("running_mean") else 1.0
+                buffer.copy_(scale * (buffer != 0))  # zeros, of a mask say, are structure
         like = next(iter(decoder.parameters()), torch.empty(0))
         centre = torch.zeros(1, *shape, dtype=torch.float64, device=like.device)
         centre[(0, *(size // 2 for size in shape))] = 1.0

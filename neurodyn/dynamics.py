@@ -95,14 +95,16 @@ class BoundDynamics(nn.Module):
         super().__init__()
         self.dynamics = dynamics
         self.stimulus = stimulus
-        self._made_from: list[object] = []
+        self._made_from: list[tuple[Tensor, int, bool]] = []
+        self._inference = False
         self._held: Drive = {}
         self._through = False
 
     def drive(self, t: Tensor | float) -> Drive:
         """Return the drive at time t.
 
-        For a constant stimulus it is computed once, and again when a parameter has changed; but
+        For a constant stimulus it is computed once, and again when a parameter has changed (by
+        any operation but one on its ``.data``, which torch does not count: bind again then); but
         where gradients flow through it every evaluation computes its own, because torchdiffeq's
         adjoint differentiates one evaluation at a time.
         """
@@ -110,16 +112,16 @@ class BoundDynamics(nn.Module):
             time = torch.as_tensor(t, dtype=torch.float64).detach()
             return self.dynamics.drive(self.stimulus(time))
         sources = (*super().parameters(), *self.buffers(), self.stimulus)
-        made_from: list[object] = [torch.is_inference_mode_enabled()]
-        made_from += [
-            (id(x), 0 if x.is_inference() else x._version, x.requires_grad) for x in sources
-        ]
-        if made_from != self._made_from:
+        made_from = [(x, 0 if x.is_inference() else x._version, x.requires_grad) for x in sources]
+        same = len(made_from) == len(self._made_from) and all(
+            a[0] is b[0] and a[1:] == b[1:] for a, b in zip(made_from, self._made_from, strict=True)
+        )
+        if not same or self._inference != torch.is_inference_mode_enabled():
             with torch.enable_grad():
                 drive = self.dynamics.drive(self.stimulus)
             self._through = any(value.requires_grad for value in drive.values())
             self._held = {name: value.detach() for name, value in drive.items()}
-            self._made_from = made_from
+            self._made_from, self._inference = made_from, torch.is_inference_mode_enabled()
         if self._through and torch.is_grad_enabled():
             return self.dynamics.drive(self.stimulus)
         return self._held

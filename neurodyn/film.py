@@ -1,6 +1,7 @@
 """A stimulus that changes in time."""
 
 import bisect
+import math
 
 from jaxtyping import Float
 from torch import Tensor
@@ -37,13 +38,19 @@ class Film:
 
     def __init__(self, frames: Float[Tensor, " frame sample ..."], onsets: list[float]) -> None:
         onsets = [float(t) for t in onsets]
+        if not isinstance(frames, Tensor):
+            raise TypeError(
+                f"frames must be one tensor (frame, sample, ...), got {type(frames).__name__}; "
+                "torch.stack a list of tensors"
+            )
         if frames.ndim < 3 or len(frames) != len(onsets):
             raise ValueError(
                 f"frames must be (frame, sample, ...) with one onset each; got shape "
                 f"{tuple(frames.shape)} and {len(onsets)} onsets"
             )
-        if any(b <= a for a, b in zip(onsets, onsets[1:], strict=False)):
-            raise ValueError(f"onsets must increase, got {onsets}")
+        rising = all(a < b for a, b in zip(onsets, onsets[1:], strict=False))
+        if not rising or not all(map(math.isfinite, onsets)):
+            raise ValueError(f"onsets must increase, got {onsets}; give finite times")
         self.frames = frames
         self.onsets = onsets
         self.switches = onsets[1:]

@@ -25,6 +25,21 @@ class Layout:
             for o, y in zip(self.order, state, strict=True)
         ]
         self.sizes = [y.numel() for y in state]
+        self.state_shapes = [y.shape for y in state]
+        self.dtype = state[0].dtype
+
+    def check(self, derivative: object) -> None:
+        """Refuse a derivative that is not shaped as the state."""
+        got = [y.shape for y in derivative] if isinstance(derivative, tuple) else derivative
+        if got != self.state_shapes or any(y.dtype != self.dtype for y in derivative):  # type: ignore[attr-defined]
+            shown = (
+                [f"{tuple(y.shape)} {y.dtype}" for y in derivative]
+                if isinstance(derivative, tuple) else type(derivative).__name__
+            )  # fmt: skip
+            raise TypeError(
+                f"forward must return a tuple of time derivatives shaped as the states: "
+                f"{[tuple(s) for s in self.state_shapes]} {self.dtype}, got {shown}"
+            )
 
     def pack(self, state: State) -> Tensor:
         """Return the state as one vector."""

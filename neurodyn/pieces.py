@@ -30,6 +30,8 @@ def cut(stimulus: Stimulus, times: list[float]) -> Iterable[Piece]:
     If the last time is a switch, the last piece has no length: it is only looked at.
     """
     switches = sorted({float(s) for s in getattr(stimulus, "switches", ())})
+    if not all(map(math.isfinite, switches)):
+        raise ValueError(f"the stimulus' switches must be finite times, got {switches}")
     ends = [times[0], *(s for s in switches if times[0] < s < times[-1]), times[-1]]
     ends += ends[-1:] if times[-1] in switches else []
     for k, (start, stop) in enumerate(zip(ends[:-1], ends[1:], strict=True)):

@@ -20,6 +20,13 @@ DIMS = {
     3: ("channel", "y", "x"),
     4: ("channel", "z", "y", "x"),
 }
+READOUT = {
+    1: (),
+    2: ("category",),
+    3: ("token", "category"),
+    4: ("category", "y", "x"),
+    5: ("category", "z", "y", "x"),
+}
 
 
 class PredictiveCoding(Dynamics):
@@ -65,8 +72,8 @@ class PredictiveCoding(Dynamics):
     trainable : bool
         Make the rates parameters: :math:`(\beta, \lambda, \mu)` are sigmoids divided by their sum
         (:math:`\mu` is the memory), :math:`\alpha` is free. Numbers give parameters shared by
-        all layers, sequences one per layer. A rate of exactly 0 is the absence of that pathway:
-        it stays 0.
+        all layers, sequences one per layer. A :math:`\beta, \lambda` or :math:`\mu` of exactly 0
+        is the absence of that pathway: it stays 0.
     detach_error : bool
         Treat the error term as a constant in gradients, as the published code does. By default it
         is differentiated like the rest.
@@ -205,7 +212,9 @@ class PredictiveCoding(Dynamics):
             Variable(name, DIMS[len(s)], long_name="representation", references=PREDIFY)
             for name, s in zip(self.taps.names, shapes, strict=True)
         )
-        dims = ("category", *DIMS.get(output.ndim - 1, ("",))[1:])
+        if output.ndim not in READOUT:
+            raise ValueError(f"the network's output has {output.ndim} axes: 1 to 5 are known")
+        dims = READOUT[output.ndim]
         self.readout_variable = Variable("logits", dims, long_name="logit")
         self.stimulus_shape = stimulus.shape[1:]
 

@@ -1,6 +1,7 @@
 """The rates of predictive coding: fixed, or parameters to train."""
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import torch
@@ -9,7 +10,8 @@ from torch import Tensor, nn
 
 def per_layer(name: str, value: float | Sequence[float], layers: int) -> list[float]:
     """Return one finite number per layer."""
-    values = [value] * layers if isinstance(value, int | float) else list(value)
+    single = isinstance(value, Real) or getattr(value, "ndim", 1) == 0
+    values = [float(value)] * layers if single else list(value)  # type: ignore[arg-type]
     if len(values) != layers or not all(abs(float(v)) < float("inf") for v in values):
         raise ValueError(f"{name} must be a number or {layers} numbers, one per tap; got {value!r}")
     return [float(v) for v in values]

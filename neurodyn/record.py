@@ -18,7 +18,7 @@ import neurodyn
 from neurodyn.adapter import SolverError, SolverStats
 from neurodyn.dynamics import Dynamics, State, Stimulus, check_stimulus
 from neurodyn.recorder import Record
-from neurodyn.solve import Solution, check_times, drive_at, integrate
+from neurodyn.solve import Solution, check_state, check_times, drive_at, integrate
 from neurodyn.variable import Variable
 
 KIND = "neurodyn_kind"
@@ -97,6 +97,7 @@ def simulate(
         raise ValueError(f"batch_size = {batch_size} must be at least 1")
     device = next((p.device for p in dynamics.parameters()), first.device)
 
+    axes = root_axes(wanted, samples, time_constant, coords)
     arrays: dict[str, np.ndarray] = {}
     stats = SolverStats()
     span = wanted[-1] - wanted[0]
@@ -113,6 +114,7 @@ def simulate(
                 if initial_state is None:
                     state = initial_states(dynamics, part, wanted[0], seed, start)
                 else:
+                    check_state(dynamics, initial_state, samples)
                     state = tuple(y[rows].to(device) for y in initial_state)
 
                 def on_time(t: float, rows: slice = rows) -> None:
@@ -126,16 +128,17 @@ def simulate(
                         on_time=on_time if progress else None,
                     )  # fmt: skip
                 except SolverError as error:
+                    stats.add(error.recorded.stats)
                     keep(arrays, dynamics, record, error.recorded, rows, samples, len(wanted))
                     raise
                 keep(arrays, dynamics, record, solution, rows, samples, len(wanted))
                 stats.add(solution.stats)
     except SolverError as error:
         attrs = provenance(dynamics, seed, method, rtol, atol, options, stats)
-        error.recorded = label(arrays, dynamics, wanted, time_constant, coords, attrs)
+        error.recorded = label(arrays, dynamics, axes, attrs)
         raise
     attrs = provenance(dynamics, seed, method, rtol, atol, options, stats)
-    return label(arrays, dynamics, wanted, time_constant, coords, attrs)
+    return label(arrays, dynamics, axes, attrs)
 
 
 def batch(stimulus: Stimulus, rows: slice, device: torch.device) -> Stimulus:
@@ -197,7 +200,8 @@ def provenance(
 ) -> dict[str, Any]:  # fmt: skip
     """Return the attributes that say where numbers come from."""
     plain = {
-        k: v if isinstance(v, int | float | str) else str(v) for k, v in (options or {}).items()
+        k: v if isinstance(v, int | float | str) else getattr(v, "__name__", str(v))
+        for k, v in (options or {}).items()
     }
     return {
         "neurodyn_version": neurodyn.__version__,
@@ -216,24 +220,36 @@ def provenance(
     }
 
 
-def label(
-    arrays: Mapping[str, np.ndarray], dynamics: Dynamics, times: list[float],
-    time_constant: float | None, coords: Mapping[str, Any] | None, attrs: dict[str, Any],
-) -> xr.DataTree:  # fmt: skip
-    """Name the axes of what was recorded."""
+def root_axes(
+    times: list[float], samples: int, time_constant: float | None, coords: Mapping[str, Any] | None
+) -> xr.Dataset:
+    """Return the coordinates of time and sample, and the user's own."""
     units, scale = ("1", 1.0) if time_constant is None else ("ms", time_constant)
     long_name = "time (published steps)" if time_constant is None else "time"
-    time = xr.Variable(
-        "time", np.asarray(times) * scale, {"long_name": long_name, "units": units}
-    )
-    samples = next(iter(arrays.values())).shape[1] if arrays else 0
-    sample = xr.Variable("sample", np.arange(samples), {"long_name": "stimulus", "units": "1"})
-    axes = {"time": time, "sample": sample}
+    axes = {
+        "time": ("time", np.asarray(times) * scale, {"long_name": long_name, "units": units}),
+        "sample": ("sample", np.arange(samples), {"long_name": "stimulus", "units": "1"}),
+    }
+    plain = {
+        name: (value[0], np.asarray(value[1]), *value[2:]) if isinstance(value, tuple) else value
+        for name, value in (coords or {}).items()
+    }
+    try:
+        found = xr.Dataset(coords=axes).assign_coords(plain)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"coords do not fit {len(times)} times and {samples} samples: {error}; give e.g. "
+            "{'label': ('sample', labels)}"
+        ) from error
+    if dict(found.sizes) | {"time": len(times), "sample": samples} != dict(found.sizes):
+        raise ValueError(f"coords change the axes time and sample: {dict(found.sizes)}")
+    return found
 
-    def dataset(found: Mapping[str, xr.Variable], more: Mapping[str, Any]) -> xr.Dataset:
-        plain = {k: (v[0], np.asarray(v[1])) if isinstance(v, tuple) and len(v) == 2 else v
-                 for k, v in more.items()}  # fmt: skip
-        return xr.Dataset(dict(found), {**axes, **plain}, attrs)
+
+def label(
+    arrays: Mapping[str, np.ndarray], dynamics: Dynamics, axes: xr.Dataset, attrs: dict[str, Any]
+) -> xr.DataTree:
+    """Name the axes of what was recorded."""
 
     def array(name: str, variable: Variable) -> xr.Variable:
         return xr.Variable(("time", "sample", *variable.dims), arrays[name], variable.attrs)
@@ -246,10 +262,12 @@ def label(
         elif name not in variables:
             dims = tuple(f"{name}_{axis}" for axis in range(values.ndim - 2))
             root[name] = array(name, Variable(name, dims))
-    tree = {"/": dataset(root, coords or {})}
+    tree = {"/": axes.assign(root).assign_attrs(attrs)}
     for name, variable in variables.items():
         if name in arrays:
-            tree[f"/layers/{name}"] = dataset({variable.quantity: array(name, variable)}, {})
+            state = {variable.quantity: array(name, variable)}
+            shared = axes.reset_coords(drop=True)
+            tree[f"/layers/{name}"] = shared.assign(state).assign_attrs(attrs)
     return xr.DataTree.from_dict(tree)
 
 
@@ -274,7 +292,10 @@ def save(data: xr.DataTree | xr.Dataset, path: str | Path) -> Path:
     path = Path(path)
     if not isinstance(data, xr.DataTree | xr.Dataset):
         raise TypeError(f"save takes a DataTree or a Dataset, got {type(data).__name__}")
-    marked = data.copy(deep=False)
+    if isinstance(data, xr.DataTree):
+        marked = data.map_over_datasets(lambda dataset: dataset.drop_encoding())
+    else:
+        marked = data.drop_encoding()
     marked.attrs = data.attrs | {KIND: type(data).__name__}
     with atomic(path) as temporary:
         marked.to_netcdf(temporary, engine="h5netcdf")
@@ -305,7 +326,7 @@ def load(path: str | Path) -> xr.DataTree | xr.Dataset:
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     try:
-        with xr.open_datatree(path, engine="h5netcdf") as tree:
+        with xr.open_datatree(path, engine="h5netcdf", decode_times=False) as tree:
             loaded = tree.load()
             kind = loaded.attrs.pop(KIND, "DataTree" if loaded.children else "Dataset")
     except OSError as error:

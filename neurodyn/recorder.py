@@ -34,6 +34,10 @@ class Recorder:
             record = known
         elif isinstance(record, str) or callable(record):
             record = [record]
+        elif not isinstance(record, Sequence):
+            raise TypeError(
+                f"record must be a name, a function or a sequence of these, got {record!r}"
+            )
         self.watched: dict[str, Watched] = {}
         for item in record:
             name = item if isinstance(item, str) else getattr(item, "__name__", None)
@@ -44,10 +48,13 @@ class Recorder:
                     f"cannot record {item!r}{hint} It can be one of {', '.join(known)}, or a "
                     "function of time and state"
                 )
-            if name is None or (callable(item) and (name in known or name in self.watched)):
+            taken = [*known, *self.watched, dynamics.readout_variable.name]
+            taken += ["layers", "time", "sample"]
+            own = isinstance(name, str) and name.isidentifier() and name not in taken
+            if name is None or (callable(item) and not own):
                 raise ValueError(
                     f"a function to record needs a __name__ of its own, not {name!r}; "
-                    f"taken: {', '.join([*known, *self.watched])}"
+                    f"taken: {', '.join(taken)}"
                 )
             self.watched[name] = item
         self.written = 0

@@ -152,13 +152,18 @@ def integrate(
     if not isinstance(dynamics, Dynamics):
         raise TypeError(f"integrate needs a neurodyn.Dynamics, got {type(dynamics).__name__}")
     check_stimulus(stimulus)
+    if not isinstance(stimulus, Tensor):
+        check_stimulus(stimulus(torch.tensor(wanted[0], dtype=torch.float64)))
     grad = torch.is_grad_enabled() and gradient != "none"
     with torch.set_grad_enabled(grad):
         pieces = list(cut(stimulus, wanted))
         drive = drive_at(dynamics, pieces[0].stimulus)
         if initial_state is None:
             initial_state = dynamics.initial_state(drive(wanted[0]), generator)
-        check_state(dynamics, initial_state)
+            check_state(dynamics, initial_state, None)
+        else:
+            first = pieces[0].stimulus
+            check_state(dynamics, initial_state, len(first) if isinstance(first, Tensor) else None)
         names = [v.name for v in dynamics.variables]
         layout = Layout(initial_state, names, dynamics.layout == "channels_last")
         step, clean = settings(dynamics, layout, method, rtol, atol, options)
@@ -368,9 +373,14 @@ def check_times(times: Float[Tensor, " time"] | Sequence[float]) -> list[float]:
     return t.tolist()
 
 
-def check_state(dynamics: Dynamics, state: State) -> None:
-    """Refuse an initial state that does not fit the dynamics' variables."""
+def check_state(dynamics: Dynamics, state: State, samples: int | None) -> None:
+    """Refuse an initial state that does not fit the dynamics' variables, or the stimulus."""
     names = [v.name for v in dynamics.variables]
+    if len(set(names)) < len(names) or {"readout", "time", "sample"} & set(names):
+        raise ValueError(
+            f"variables need names of their own, none of readout, time, sample; got "
+            f"{', '.join(names)}"
+        )
     if not isinstance(state, tuple) or len(state) != len(names):
         raise ValueError(
             f"initial_state must be a tuple of {len(names)} tensors, one for each of "
@@ -381,6 +391,11 @@ def check_state(dynamics: Dynamics, state: State) -> None:
         shown = [f"{n} {tuple(y.shape)} {y.dtype}" for n, y in zip(names, state, strict=True)]
         raise ValueError(
             f"states must agree in samples (first axis) and dtype; got {', '.join(shown)}"
+        )
+    if samples is not None and len(state[0]) != samples:
+        raise ValueError(
+            f"initial_state has {len(state[0])} samples and the stimulus {samples}; give one state "
+            "for each stimulus"
         )
     if not state[0].is_floating_point():
         raise TypeError(f"states must be floating point, got {state[0].dtype}")

@@ -509,6 +509,24 @@ def test_a_skip_that_matters_for_some_stimuli_only():
         works_like_hooks(written(forward, **layers), ["a", "b"], torch.cat([first, X]))
 
 
+def test_modules_below_whose_first_axis_is_not_the_sample():
+    """A table of positions, a layer with time first, and one with time folded into samples."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        position = nn.Embedding(5, 4)
+
+    def forward(self, x):
+        samples = len(x)
+        x = self.stem(x)[:, None] + self.position(torch.arange(5))
+        x = (self.mix(x.transpose(0, 1)) + self.position(torch.arange(5))[:, None]).transpose(0, 1)
+        x = self.fold(x.reshape(samples * 5, 4)).reshape(samples, 5, 4)
+        return self.b(self.a(x)).mean(1)
+
+    network = written(forward, position=position, **linears("stem", "mix", "fold", "a", "b"))
+    works_like_hooks(network, ["a", "b"], X)
+    works_like_hooks(network, ["b"], X)
+
+
 def test_hooks_of_the_users_run():
     network = nn.Sequential(*linears("a", "b", "c").values()).eval()
     network[1].register_forward_hook(lambda module, args, out: out + 1)

@@ -815,6 +815,8 @@ def test_lazy_decoders_are_those_of_an_example(seed, height, width):
     assert len(lazy.decoders) == 0 and len(eager.decoders) == 3
     a, b = (nd.integrate(m, x, [0, 2.0], method="euler", gradient="none") for m in (lazy, eager))
     assert torch.equal(a.readout, b.readout)
+    other = made(lazy.backbone, ["1", "2", "5"], seed=seed + 1, example=x[:1])
+    assert not torch.equal(other.decoders[0].weight, eager.decoders[0].weight)
     keys = set(eager.state_dict())
     assert keys == set(lazy.state_dict())
     assert {"decoders.0.weight", "decoders.2.bias", "backbone.0.weight"} <= keys
