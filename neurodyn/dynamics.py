@@ -164,6 +164,8 @@ def bind(dynamics: Dynamics, stimulus: Stimulus) -> BoundDynamics:
     stimulus : Tensor or callable
         Shape (sample, ...), or a function of time that returns such a tensor; the drive is then
         evaluated at every t (torchdiffeq knows nothing of its jumps: `integrate` does).
+        Nor does it know which solver a dynamics is defined for: only `integrate` refuses, say,
+        dopri5 for ``PredictiveCoding(update="sequential")``.
 
     Returns
     -------

@@ -216,6 +216,7 @@ def make_solvers(
 
     common = {
         "neurodyn": nd.__version__,
+        "torch": str(torch.__version__),
         "weights": weights_hash(simultaneous),
         "device": device.type,
         "precision": precision,
