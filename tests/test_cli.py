@@ -52,8 +52,10 @@ def test_run_in_a_process_of_its_own(tmp_path: Path) -> None:
 def test_control_c_says_how_to_go_on(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "neurodyn", "run", "predify", "--images", "20"]
     process = subprocess.Popen(
-        [*command, "--out", str(tmp_path)], stderr=subprocess.PIPE, text=True
-    )
+        [*command, "--out", str(tmp_path)], stderr=subprocess.PIPE, text=True,
+        # a test run in the background ignores the signal, and so would its children
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("cells/*.nc")) and time.monotonic() < deadline:
         time.sleep(0.05)
