@@ -2,6 +2,7 @@
 
 import copy
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -76,6 +77,18 @@ class Decoder(nn.Module):
         return f"{self.source} -> {self.target}"
 
 
+class Unmade(nn.Module):
+    """Stands where a default decoder will be once the sizes of its layers are known."""
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        *_, errors = args
+        if any(key.startswith(prefix) for key in state_dict):
+            errors.append(
+                f"the decoder of {prefix!r} is not made yet, because the sizes of its layers are "
+                "not known: give PredictiveCoding an `example` stimulus before loading weights"
+            )
+
+
 def resize(state: Tensor, size: tuple[int, ...]) -> Tensor:
     """Return maps in another size: interpolated, or means over areas if smaller in any axis."""
     mode = ("linear", "bilinear", "trilinear")[len(size) - 1]
@@ -117,5 +130,16 @@ def reach(decoder: nn.Module, shape: tuple[int, ...], seed: int = 0) -> tuple[in
         like = next(iter(decoder.parameters()), torch.empty(0))
         centre = torch.zeros(1, *shape, dtype=torch.float64, device=like.device)
         centre[(0, *(size // 2 for size in shape))] = 1.0
-        out, tangent, *_ = torch.func.jvp(twin, (positive(centre),), (centre,))
+
+        def once(state: Tensor) -> Tensor:
+            version = state._version
+            out = twin(state)
+            if state._version != version:
+                raise ValueError(
+                    f"the decoder {type(decoder).__name__} changes its input in place, which is "
+                    "the state itself; give its first module inplace=False"
+                )
+            return out
+
+        out, tangent, *_ = torch.func.jvp(once, (positive(centre),), (centre,))
     return int(torch.count_nonzero(tangent)), out.shape[1:]

@@ -2,6 +2,7 @@
 
 import functools
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -86,12 +87,20 @@ def settings(
             )
     step = None
     if method in FIXED:
-        step = float(options.pop("step_size", dynamics.step))
+        given = options.pop("step_size", dynamics.step)
+        step = float(given) if isinstance(given, int | float | Tensor) else math.nan
         if not 0 < step < math.inf:
-            raise ValueError(f"step_size = {step} must be positive")
+            raise ValueError(f"step_size = {given!r} must be positive, a number")
         if method in MULTISTEP:
             options = {"max_order": 4} | options
     else:
+        precision = torch.finfo(layout.dtype).eps
+        if max(rtol, atol) < precision:
+            warnings.warn(
+                f"rtol = {rtol:g} and atol = {atol:g} are finer than {layout.dtype} resolves "
+                f"({precision:.1e}): steps shrink and nothing is gained; use float64 (.double())",
+                stacklevel=3,
+            )
         norm = options.get("norm")
         options["norm"] = layout.norm if norm is None else as_flat_norm(norm, layout)
     dynamics.check_solver(method, step)

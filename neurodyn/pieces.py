@@ -29,7 +29,11 @@ def cut(stimulus: Stimulus, times: list[float]) -> Iterable[Piece]:
 
     If the last time is a switch, the last piece has no length: it is only looked at.
     """
-    switches = sorted({float(s) for s in getattr(stimulus, "switches", ())})
+    given = getattr(stimulus, "switches", ())
+    try:
+        switches = sorted({float(s) for s in given})
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"the stimulus' switches must be a list of times, got {given!r}") from error
     if not all(map(math.isfinite, switches)):
         raise ValueError(f"the stimulus' switches must be finite times, got {switches}")
     ends = [times[0], *(s for s in switches if times[0] < s < times[-1]), times[-1]]

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from neurodyn.backbone import Backbone, check_evaluation_mode
-from neurodyn.decoders import Decoder, reach
+from neurodyn.decoders import Decoder, Unmade, reach
 from neurodyn.dynamics import Drive, Dynamics, State
 from neurodyn.rates import Rates, TrainableRates, per_layer
 from neurodyn.variable import Variable
@@ -151,8 +151,9 @@ class PredictiveCoding(Dynamics):
             error_scale = [float(s) for s in per_layer("error_scale", error_scale, layers)]
         elif error_scale not in ("effective", "mean"):
             raise ValueError(f"error_scale {error_scale!r} is not effective, mean or numbers")
-        self.given: list[nn.Module | None] = list(decoders or [None] * layers)
-        self.decoders = nn.ModuleList(d for d in self.given if d is not None)
+        self.decoders = nn.ModuleList(
+            Unmade() if decoder is None else decoder for decoder in decoders or [None] * layers
+        )
         self.update = update
         self.detach_error = detach_error
         self.error_scale = error_scale
@@ -172,17 +173,16 @@ class PredictiveCoding(Dynamics):
         targets = [stimulus.shape[1:], *shapes[:-1]]
         generator = torch.Generator().manual_seed(self.seed)
         like = next(self.backbone.parameters(), stimulus)
-        built: list[nn.Module] = []
         scale: list[float] = []
-        for n, (given, shape, target) in enumerate(zip(self.given, shapes, targets, strict=True)):
+        for n, (shape, target) in enumerate(zip(shapes, targets, strict=True)):
             name = self.taps.names[n]
             if len(shape) not in DIMS:
                 raise ValueError(f"tap {name!r} has shape {tuple(shape)}: 1 to 4 axes are known")
-            if given is None:
+            if isinstance(self.decoders[n], Unmade):
                 with torch.inference_mode(False):
-                    given = Decoder(shape, target, generator).to(like)
+                    self.decoders[n] = Decoder(shape, target, generator).to(like)
             try:
-                reached, predicted = reach(given, shape)
+                reached, predicted = reach(self.decoders[n], shape)
             except RuntimeError as error:
                 raise ValueError(
                     f"decoder {n} of {name!r} does not take its state, {tuple(shape)}: {error}"
@@ -193,7 +193,6 @@ class PredictiveCoding(Dynamics):
                     f"decoder {n} of {name!r} turns {tuple(shape)} into {tuple(predicted)}, but "
                     f"{below} is {tuple(target)}"
                 )
-            built.append(given)
             if self.error_scale == "effective" and reached == 0:
                 raise ValueError(
                     f"decoder {n} of {name!r} does not use the centre of its input, so that its "
@@ -205,9 +204,7 @@ class PredictiveCoding(Dynamics):
                 scale.append(2 / target.numel())
             else:
                 scale.append(self.error_scale[n])
-        self.decoders = nn.ModuleList(built)
         self.scale = scale
-        self.given = list(built)
         self._variables = tuple(
             Variable(name, DIMS[len(s)], long_name="representation", references=PREDIFY)
             for name, s in zip(self.taps.names, shapes, strict=True)
@@ -272,9 +269,9 @@ class PredictiveCoding(Dynamics):
                 gradient = gradient.detach() if self.detach_error else gradient
                 correction[n] = plus(correction[n], -alpha[n] * self.scale[n], gradient)
             elif feeds_back:
-                prediction = self.decoders[n](e)
+                residual = self.decoders[n](e) - below[n]
             if feeds_back:
-                correction[n - 1] = plus(correction[n - 1], lam[n - 1], prediction - state[n - 1])
+                correction[n - 1] = plus(correction[n - 1], lam[n - 1], residual)
 
         derivative: list[Tensor] = []
         look_ahead = self.step if self.update == "sequential" else 0.0

@@ -23,6 +23,8 @@ from neurodyn.variable import Variable
 
 KIND = "neurodyn_kind"
 """The attribute in a file that tells a tree without branches from a Dataset."""
+CODES = ("coordinates", "_FillValue", "missing_value", "scale_factor", "add_offset", "dtype")
+"""Attributes that change numbers or their roles when a file is read; of a Dataset the first."""
 
 
 def simulate(
@@ -55,7 +57,8 @@ def simulate(
         Samples solved at a time; all by default. With an adaptive method the samples of a batch
         share their steps, so the numbers depend on it within the tolerance.
     time_constant : float, optional
-        Milliseconds per published step: relabels the time axis in ms.
+        Milliseconds per published step: relabels the time axis in ms, and is kept in its
+        attributes.
     progress : bool
         Show the simulated time.
     coords : mapping, optional
@@ -93,8 +96,8 @@ def simulate(
         raise ValueError(f"time_constant = {time_constant} must be positive, in ms")
     first = stimulus if isinstance(stimulus, Tensor) else stimulus(torch.tensor(wanted[0]).double())
     samples = len(first)
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"batch_size = {batch_size} must be at least 1")
+    if batch_size is not None and not (isinstance(batch_size, int) and batch_size >= 1):
+        raise ValueError(f"batch_size = {batch_size!r} must be a whole number, 1 or larger")
     device = next((p.device for p in dynamics.parameters()), first.device)
 
     axes = root_axes(wanted, samples, time_constant, coords)
@@ -224,10 +227,11 @@ def root_axes(
     times: list[float], samples: int, time_constant: float | None, coords: Mapping[str, Any] | None
 ) -> xr.Dataset:
     """Return the coordinates of time and sample, and the user's own."""
-    units, scale = ("1", 1.0) if time_constant is None else ("ms", time_constant)
-    long_name = "time (published steps)" if time_constant is None else "time"
+    about: dict[str, Any] = {"long_name": "time (published steps)", "units": "1"}
+    if time_constant is not None:
+        about = {"long_name": "time", "units": "ms", "time_constant": time_constant}
     axes = {
-        "time": ("time", np.asarray(times) * scale, {"long_name": long_name, "units": units}),
+        "time": ("time", np.asarray(times) * (time_constant or 1.0), about),
         "sample": ("sample", np.arange(samples), {"long_name": "stimulus", "units": "1"}),
     }
     plain = {
@@ -281,6 +285,12 @@ def save(data: xr.DataTree | xr.Dataset, path: str | Path) -> Path:
     path : str or Path
         Folders on the way are made.
 
+    Raises
+    ------
+    TypeError, ValueError
+        For attributes that netCDF cannot hold (True, None, a dict), or that it would take for
+        orders to change the numbers (``scale_factor`` and the like).
+
     Examples
     --------
     >>> import tempfile, xarray as xr
@@ -292,6 +302,10 @@ def save(data: xr.DataTree | xr.Dataset, path: str | Path) -> Path:
     path = Path(path)
     if not isinstance(data, xr.DataTree | xr.Dataset):
         raise TypeError(f"save takes a DataTree or a Dataset, got {type(data).__name__}")
+    for node in data.subtree if isinstance(data, xr.DataTree) else (data,):
+        check_attrs(node.attrs, CODES[:1])
+        for variable in node.variables.values():
+            check_attrs(variable.attrs, CODES)
     if isinstance(data, xr.DataTree):
         marked = data.map_over_datasets(lambda dataset: dataset.drop_encoding())
     else:
@@ -300,6 +314,21 @@ def save(data: xr.DataTree | xr.Dataset, path: str | Path) -> Path:
     with atomic(path) as temporary:
         marked.to_netcdf(temporary, engine="h5netcdf")
     return path
+
+
+def check_attrs(attrs: Mapping[Any, Any], codes: Sequence[str]) -> None:
+    """Refuse attributes that netCDF cannot hold, or would read as orders to change the numbers."""
+    for name, value in attrs.items():
+        if name in codes:
+            raise ValueError(
+                f"an attribute cannot be called {name!r} here: netCDF would read the numbers "
+                f"otherwise for it, as for {', '.join(codes)}; rename it"
+            )
+        if isinstance(value, bool | np.bool_ | Mapping) or value is None:
+            raise TypeError(
+                f"netCDF cannot hold the attribute {name!r} = {value!r}; make it a number or text: "
+                "int(value), or json.dumps(value)"
+            )
 
 
 @contextmanager

@@ -69,6 +69,12 @@ class Recorder:
                 seen.append(parts[self.index[name]])
             elif item == "readout":
                 seen.append(self.dynamics.readout(self.layout.unpack(y), drive))
+                dims = self.dynamics.readout_variable.dims
+                if seen[-1].ndim != len(dims) + 1:
+                    raise ValueError(
+                        f"the readout has the axes sample, {', '.join(dims)}, as its "
+                        f"readout_variable says, and the shape {tuple(seen[-1].shape)}"
+                    )
             else:
                 assert callable(item)
                 value = item(torch.tensor(t, dtype=torch.float64), self.layout.unpack(y))

@@ -397,6 +397,12 @@ def check_state(dynamics: Dynamics, state: State, samples: int | None) -> None:
             f"initial_state has {len(state[0])} samples and the stimulus {samples}; give one state "
             "for each stimulus"
         )
+    for variable, y in zip(dynamics.variables, state, strict=True):
+        if y.ndim != len(variable.dims) + 1:
+            raise ValueError(
+                f"variable {variable.name!r} has the axes sample, {', '.join(variable.dims)}, and "
+                f"its state the shape {tuple(y.shape)}"
+            )
     if not state[0].is_floating_point():
         raise TypeError(f"states must be floating point, got {state[0].dtype}")
 

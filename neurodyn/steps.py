@@ -9,10 +9,12 @@ from torch import Tensor
 
 from neurodyn.adapter import Adapter, Guarded, Point, SegmentEnd
 from neurodyn.layout import Layout
-from neurodyn.methods import interpolant_weights
+from neurodyn.methods import MULTISTEP, interpolant_weights
 
 CHECK_EVERY = 8
 """Steps between two looks at whether the state is still finite (each is a synchronisation)."""
+LARGE = 2**26
+"""Bytes of a state from which memory matters more than a copy of it in each step."""
 
 
 class FixedSteps(Adapter):
@@ -30,20 +32,20 @@ class FixedSteps(Adapter):
         self.at = 0
         self.previous: Tensor | None = None
         self.sums: list[Tensor] = []
-        self.spent: Tensor | None = None
+        self.reached: int | None = None
+        self.one_by_one = False
 
     def callback_step(self, t0: Tensor, y0: Tensor, dt: Tensor) -> None:
         """Take note of the point reached, before torchdiffeq steps on."""
-        self.reach(y0)
-        if self.spent is not None and y0 is not self.spent:
-            self.spent.set_(y0.new_empty(0))  # type: ignore[call-overload]  # torchdiffeq would hold it to the end
-            self.spent = None
-        last = self.at == len(self.points) - 1
-        if last or self.keep is not None or self.stop_after is not None:
-            point = Point(self.points[self.at], y0, self.done)
-            self.before_step(point)
-            if last:
-                raise SegmentEnd(point)
+        if self.at != self.reached:  # else it was left here, and is entered again
+            first, self.reached = self.reached is None, self.at
+            self.reach(y0)
+            leaves = self.at == len(self.points) - 1 or (self.one_by_one and not first)
+            if leaves or self.keep is not None or self.stop_after is not None:
+                point = Point(self.points[self.at], y0, self.done)
+                self.before_step(point)
+                if leaves:
+                    raise SegmentEnd(point)
         self.stats.accept(self.points[self.at + 1] - self.points[self.at])
         self.at += 1
 
@@ -80,11 +82,25 @@ class FixedSteps(Adapter):
     def solve(self, start: Point) -> Point:
         """Integrate from a point to the end of the grid, or for `stop_after` steps.
 
+        A large state is stepped by a call of torchdiffeq for each step: within a call it holds the
+        first state, the last derivative and the last increment until the next step is made.
+        """
+        self.at, self.done = self.points.index(start.t), start.done
+        large = start.y.nbytes > LARGE and self.method not in MULTISTEP
+        self.one_by_one = large and not torch.is_grad_enabled()
+        point = self.until_left(start)
+        while self.one_by_one and self.at < len(self.points) - 1:
+            if start.expendable:
+                start.y.set_(start.y.new_empty(0))  # type: ignore[call-overload]  # the callers hold it
+            point = self.until_left(point)
+        return point
+
+    def until_left(self, start: Point) -> Point:
+        """Step on until a callback leaves, and return the point it left at.
+
         One more step is announced to torchdiffeq than is wanted, and never taken: leaving from
         its callback gives the last state without a pass through the buffer of results.
         """
-        self.at, self.done = self.points.index(start.t), start.done
-        self.spent = start.y if start.expendable else None
         beyond = [2 * self.points[-1] - self.points[-2]]
         points = torch.tensor(
             self.points[self.at :] + beyond, dtype=torch.float64, device=start.y.device

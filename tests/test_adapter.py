@@ -50,8 +50,9 @@ def test_unpack_undoes_pack_as_views(shapes, samples, channels_last):
 
 @pytest.mark.parametrize("channels_last", [True, False])
 def test_the_field_sees_maps_in_the_declared_layout_without_copies(channels_last):
-    shapes = (5,), (3, 4, 6), (2, 3, 2, 2)
-    formats = torch.contiguous_format, torch.channels_last, torch.channels_last_3d
+    shapes = (5,), (3, 4, 6), (2, 3, 2, 2), (7, 4)
+    plain = torch.contiguous_format  # of vectors and tokens, always
+    formats = plain, torch.channels_last, torch.channels_last_3d, plain
     seen = []
 
     class Maps(nd.Dynamics):
@@ -85,7 +86,7 @@ def test_the_field_sees_maps_in_the_declared_layout_without_copies(channels_last
             }
             assert state[0].untyped_storage().nbytes() == size
             for y, form in zip(state, formats, strict=True):
-                own = form if channels_last else torch.contiguous_format
+                own = form if channels_last else plain
                 assert y.is_contiguous(memory_format=own)
         seen.clear()
 
@@ -184,6 +185,7 @@ def test_interpolant_weights_are_torchdiffeqs_own(method):
         ({"method": "euler", "options": {"grid_constructor": 1}}, "the grid is explicit already"),
         ({"method": "euler", "options": {"step_size": 0}}, "step_size = 0.* must be positive"),
         ({"method": "euler", "options": {"step_size": -1}}, "must be positive"),
+        ({"method": "euler", "options": {"step_size": "1"}}, "step_size = .1. must be positive"),
         ({"method": "euler", "options": {"max_order": 4}}, "'max_order' is not one of euler's"),
     ],
 )

@@ -446,6 +446,15 @@ def test_a_module_that_is_shared_below_and_above():
 
     works_like_hooks(written(forward, **linears("shared", "a", "b")), ["a", "b"], X)
 
+    def inside_and_out(self, x):
+        return self.b(self.a(self.shared(self.stem(x))))
+
+    layers = linears("shared", "a", "b")
+    network = written(inside_and_out, stem=nn.Sequential(layers["shared"], nn.Tanh()), **layers)
+    works_like_hooks(network, ["a", "b"], X)
+    drive = inspected(network, ["a", "b"], X).drive(network, X)
+    assert len(drive) == 4, "stimulus, feed-forward, and the two that are outermost below"
+
 
 def test_a_container_below_that_returns_several_tensors():
     inner = linears("u", "v")
@@ -505,7 +514,12 @@ def test_a_skip_that_matters_for_some_stimuli_only():
         y = self.a(below)
         return self.b(y) if below.max() > limit else self.b(-y)
 
-    for forward in (compared, rectified, masked, branching):
+    def decided_below(self, x):
+        below = self.stem(x)
+        sign = 1 if below.max() > limit else -1
+        return self.b(sign * self.a(below))
+
+    for forward in (compared, rectified, masked, branching, decided_below):
         works_like_hooks(written(forward, **layers), ["a", "b"], torch.cat([first, X]))
 
 

@@ -171,6 +171,14 @@ def test_reach_works_wherever_gradients_are_off():
     assert all(p.grad is None and p.requires_grad for p in decoder.parameters())
 
 
+def test_a_decoder_that_changes_the_state_is_refused():
+    decoder = nn.Sequential(nn.ReLU(inplace=True), nn.ConvTranspose2d(8, 3, 3, padding=1))
+    with pytest.raises(ValueError, match="changes its input in place.*inplace=False"):
+        reach(decoder, (8, 9, 9))
+    late = nn.Sequential(nn.ConvTranspose2d(8, 3, 3, padding=1), nn.ReLU(inplace=True))
+    assert reach(late, (8, 9, 9))[0] == 27
+
+
 def test_reach_does_not_touch_global_chance():
     decoder = nn.Linear(5, 4)
     before = torch.random.get_rng_state()

@@ -1,6 +1,8 @@
 """The one door to the solver: against exact solutions, torchdiffeq and runs joined by hand."""
 
+import gc
 import math
+import warnings
 
 import pytest
 import torch
@@ -752,6 +754,97 @@ def test_on_time_follows_the_run(coupled):
         nd.integrate(coupled(), rand(2, 3), [1, 2.0, 3], method=method, on_time=reached.append)
         assert reached == sorted(reached) and reached[-1] == 3.0
         assert len(reached) > 5 and all(1 <= t <= 3 for t in reached)
+
+
+# ---- what does not fit
+
+
+def test_states_and_readouts_have_the_axes_they_declare(flow):
+    dynamics = flow(OSCILLATOR)
+    y = rand(3, 2)
+    dynamics.variables = (nd.Variable("y", ("y", "x")),)
+    with pytest.raises(ValueError, match=r"'y' has the axes sample, y, x, .* shape \(3, 2\)"):
+        nd.integrate(dynamics, 0 * y, [0, 1])
+    dynamics.variables = (nd.Variable("y", ("unit",)),)
+    dynamics.readout_variable = nd.Variable("logits", ())
+    with pytest.raises(ValueError, match=r"readout has the axes sample, .* shape \(3, 2\)"):
+        nd.integrate(dynamics, 0 * y, [0, 1])
+    nd.integrate(dynamics, 0 * y, [0, 1], record="y")
+
+
+def test_tolerances_beyond_the_precision_are_said_to_be_so(flow):
+    fine = {"rtol": 1e-9, "atol": 1e-9}
+    with pytest.warns(UserWarning, match="finer than torch.float32 resolves.*double"):
+        nd.integrate(flow(DECAY.float()), torch.zeros(1, 1), [0, 1e-3], **fine)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        nd.integrate(flow(DECAY), torch.zeros(1, 1).double(), [0, 1], **fine)
+        nd.integrate(flow(DECAY.float()), torch.zeros(1, 1), [0, 1], rtol=0, atol=1e-4)
+
+
+def test_switches_are_times(flow):
+    def stimulus(t):
+        return torch.zeros(1, 1).double()
+
+    for wrong in (1.0, ["on"], [math.nan]):
+        stimulus.switches = wrong
+        with pytest.raises((TypeError, ValueError), match="switches must be"):
+            nd.integrate(flow(DECAY), stimulus, [0, 1])
+
+
+# ---- large states
+
+
+@pytest.mark.parametrize("method", FIXED)
+@NOT_CONVERGED
+def test_a_large_state_takes_the_same_steps(method, coupled, monkeypatch):
+    """What is called large is stepped by one call of torchdiffeq each: the same numbers."""
+    dynamics, x = coupled(), rand(2, 3)
+    times = [0.0, 0.3, 0.5, 1.0, 1.1, 1.5]
+
+    def solve(gradient):
+        return nd.integrate(dynamics, x, times, method=method, gradient=gradient)
+
+    small = solve("none")
+    monkeypatch.setattr("neurodyn.steps.LARGE", 0)
+    large = solve("none")
+    assert small.stats == large.stats and large.stats.accepted == 12
+    assert torch.equal(small.readout, large.readout)
+    assert all(torch.equal(a, b) for a, b in zip(small.states, large.states, strict=True))
+    one_step = [] if method in MULTISTEP else ["checkpoint"]
+    for gradient in ("backprop", *one_step):
+        assert torch.equal(solve(gradient).readout, small.readout)
+
+
+def test_a_large_state_frees_what_a_step_leaves_behind(monkeypatch):
+    """While f is evaluated, only the state, torchdiffeq's own first state and f are there."""
+    monkeypatch.setattr("neurodyn.steps.LARGE", 0)
+    size = 12_345
+    alive = []
+
+    class Decay(nd.Dynamics):
+        variables = (nd.Variable("y", ("unit",)),)
+
+        def drive(self, stimulus):
+            return {"input": stimulus[:, :1]}
+
+        def initial_state(self, drive, generator=None):
+            return (torch.ones(1, size),)
+
+        def forward(self, t, state, drive):
+            gc.collect()
+            held = [x for x in gc.get_objects() if type(x) is Tensor]
+            storages = {x.untyped_storage().data_ptr(): x.untyped_storage().nbytes() for x in held}
+            alive.append(sum(n for n in storages.values() if n >= 4 * size) // (4 * size))
+            return (-state[0],)
+
+        def readout(self, state, drive):
+            return state[0][:, :1]
+
+    nd.integrate(
+        Decay(), torch.zeros(1, 1), [0.0, 5.0], method="euler", gradient="none", record="readout"
+    )
+    assert len(alive) == 5 and max(alive) <= 3  # the state, and the buffer of two results
 
 
 # ---- two runs at once

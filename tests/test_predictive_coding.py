@@ -638,6 +638,29 @@ def test_copies_pickles_and_weights(made_network):
 
 
 @torch.no_grad()
+def test_weights_wait_for_the_decoders_they_belong_to(made_network):
+    network, taps, x = made_network()
+    state = made(network, taps, example=x).state_dict()
+    unmade = made(network, taps)
+    with pytest.raises(RuntimeError, match=r"decoder of 'decoders.0.'.*`example` stimulus"):
+        unmade.load_state_dict(state)
+    unmade.drive(x)
+    assert unmade.load_state_dict(state).missing_keys == []
+
+
+@torch.no_grad()
+def test_a_decoder_can_be_put_in_before_the_sizes_are_known(made_network):
+    network, taps, x = made_network()
+    given = copy.deepcopy(made(network, taps, example=x, seed=3).decoders[-1])
+    late = made(network, taps, seed=0)
+    late.decoders[-1] = given
+    early = made(network, taps, [*[None] * (len(taps) - 1), given], seed=0)
+    t = [0, 1.0, 2.0]
+    a, b = (nd.integrate(m, x, t, gradient="none").readout for m in (late, early))
+    assert torch.equal(a, b) and late.decoders[-1] is given
+
+
+@torch.no_grad()
 def test_inference_mode_and_threads(made_network):
     network, taps, x = made_network()
     model = made(network, taps)
@@ -812,7 +835,7 @@ def test_lazy_decoders_are_those_of_an_example(seed, height, width):
 
     x = rand(2, 2, height, width)
     lazy, eager = build(), build(example=x[:1])
-    assert len(lazy.decoders) == 0 and len(eager.decoders) == 3
+    assert len(list(lazy.decoders.parameters())) == 0 and len(eager.decoders) == 3
     a, b = (nd.integrate(m, x, [0, 2.0], method="euler", gradient="none") for m in (lazy, eager))
     assert torch.equal(a.readout, b.readout)
     other = made(lazy.backbone, ["1", "2", "5"], seed=seed + 1, example=x[:1])

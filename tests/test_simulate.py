@@ -123,7 +123,8 @@ def test_time_in_milliseconds(coupled):
     run = nd.simulate(coupled(), rand(2, 4), times, time_constant=12.5)
     for node in (run, run.layers["v"]):
         assert node["time"].values.tolist() == [0.0, 6.25, 25.0]
-        assert node["time"].attrs == {"long_name": "time", "units": "ms"}
+        about = {"long_name": "time", "units": "ms", "time_constant": 12.5}
+        assert node["time"].attrs == about
     assert np.array_equal(run["logits"], steps["logits"])
 
 
@@ -199,7 +200,8 @@ def test_coordinates_that_do_not_fit_are_refused_before_the_run(coupled):
         ({"time_constant": 0}, "time_constant = 0 must be positive, in ms"),
         ({"time_constant": -3.0}, "must be positive"),
         ({"time_constant": float("nan")}, "must be positive"),
-        ({"batch_size": 0}, "batch_size = 0 must be at least 1"),
+        ({"batch_size": 0}, "batch_size = 0 must be a whole number, 1 or"),
+        ({"batch_size": 2.0}, "batch_size = 2.0 must be a whole number, 1 or"),
         ({"record": "mm"}, "cannot record 'mm'; did you mean m"),
         ({"method": "rk45"}, "'rk45' is not one of"),
     ],
@@ -207,6 +209,24 @@ def test_coordinates_that_do_not_fit_are_refused_before_the_run(coupled):
 def test_wrong_arguments_are_refused(arguments, words, coupled):
     with pytest.raises(ValueError, match=words):
         nd.simulate(coupled(), rand(3, 4), [0, 1], **arguments)
+
+
+@pytest.mark.parametrize(
+    ("attrs", "words"),
+    [
+        ({"trained": True}, "cannot hold the attribute 'trained' = True"),
+        ({"note": None}, "cannot hold the attribute 'note' = None"),
+        ({"config": {"a": 1}}, "cannot hold the attribute 'config'.*json.dumps"),
+        ({"scale_factor": 2.0}, "cannot be called 'scale_factor' here.*rename"),
+        ({"_FillValue": 1.0}, "cannot be called '_FillValue' here.*rename"),
+    ],
+)
+def test_attributes_that_a_file_would_change_are_refused(attrs, words, tmp_path):
+    data = xr.Dataset({"x": ("time", [1.0, 2.0], attrs)})
+    for each in (data, xr.DataTree.from_dict({"/": xr.Dataset(), "/layers/a": data})):
+        with pytest.raises((TypeError, ValueError), match=words):
+            nd.save(each, tmp_path / "x.nc")
+    assert not list(tmp_path.iterdir())
 
 
 # ---- what it does not depend on
@@ -463,6 +483,16 @@ def test_any_dataset_comes_back(tmp_path_factory, shape, dtype, seed):
     dataset = xr.Dataset({"x": (dims, values, {"units": "mV"})}, attrs={"seed": seed, "r": 0.1})
     path = tmp_path_factory.mktemp("any") / "x.nc"
     identical(nd.load(nd.save(dataset, path)), dataset)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows locks open files")
+def test_whoever_reads_the_old_file_goes_on_reading_it(tmp_path):
+    path = nd.save(xr.Dataset({"x": ("time", [1.0, 2.0])}), tmp_path / "run.nc")
+    before = path.read_bytes()
+    with path.open("rb") as reader:
+        nd.save(xr.Dataset({"x": ("time", [3.0, 4.0])}), path)
+        assert reader.read() == before
+    assert nd.load(path)["x"].values.tolist() == [3.0, 4.0]
 
 
 @pytest.mark.parametrize("kind", [xr.DataTree, xr.Dataset])
