@@ -10,6 +10,7 @@ there before the call, in a process of its own.
 """
 
 import argparse
+import copy
 import json
 import statistics
 import subprocess
@@ -133,9 +134,11 @@ class Case:
     def __init__(self, kind: str, method: str, steps: int, device: str) -> None:
         torch.manual_seed(0)
         kinds = {"dense": Dense, "depthwise": Depthwise, "oscillators": Oscillators}
-        self.dynamics = kinds[kind]().to(device)
+        plain = kinds[kind]().to(device)
+        # the state comes in channels last; the weights of dense convolutions should be so, too
+        self.dynamics = copy.deepcopy(plain).to(memory_format=torch.channels_last)
         self.stimulus = torch.zeros(SAMPLES, 1, device=device)
-        self.field = nd.bind(self.dynamics, self.stimulus)
+        self.field = nd.bind(plain, self.stimulus)
         self.method, self.steps = method, steps
         end = steps * self.dynamics.step if method == "euler" else 3.0
         self.times = torch.linspace(0, end, (steps if method == "euler" else 10) + 1).double()
@@ -161,10 +164,12 @@ class Case:
             method=self.method, gradient=gradient, record=self.states, **self.tolerances,
         ).states  # fmt: skip
 
-    def gradient(self, states: tuple[Tensor, ...], every: bool) -> tuple[Tensor, ...]:
+    def gradient(self, name: str, states: tuple[Tensor, ...], every: bool) -> tuple[Tensor, ...]:
         """Differentiate a loss on every time, or the last."""
         loss = sum((s if every else s[-1]).pow(2).mean() for s in states)
-        return torch.autograd.grad(loss, list(self.dynamics.parameters()))
+        peer = name in ("bare", "adjoint")
+        parameters = (self.field if peer else self.dynamics).parameters()
+        return torch.autograd.grad(loss, [p for p in parameters if p.requires_grad])
 
     def run(self, way: str) -> tuple[Tensor, ...]:
         """Run one way by name."""
@@ -174,9 +179,9 @@ class Case:
                 return self.ours("none") if name == "integrate" else self.bare()
         ends = self.times[[0, -1]]
         if name == "checkpoint":
-            return self.gradient(self.ours("checkpoint", ends), every=False)
+            return self.gradient(name, self.ours("checkpoint", ends), every=False)
         states = {"integrate": self.ours, "bare": self.bare, "adjoint": self.adjoint}[name]()
-        return self.gradient(states, every=what == "every")
+        return self.gradient(name, states, every=what == "every")
 
 
 def clock(case: Case, way: str, device: str) -> tuple[float, float]:

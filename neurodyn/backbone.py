@@ -175,11 +175,12 @@ class Backbone:
         """
         drive = self._up_to(network, stimulus, self.modules[taps[0]])
         below = calls_in(drive)
+        first = drive["feedforward"].clone()  # in place, a tap returns what it was given
 
         def visit(n: int, feedforward: Tensor) -> Tensor:
             shapes.append(feedforward.shape[1:])
             uses.above = True
-            return feedforward.clone()
+            return first if n == taps[0] else feedforward.clone()
 
         with Uses(below.values()) as uses:
             self._run(network, drive, visit, taps, to_the_end=True)

@@ -381,6 +381,18 @@ def test_an_inplace_module_after_a_tap_changes_nothing():
         works_like_hooks(network(True), taps, X, clean=network(False))
 
 
+def test_an_inplace_tap_of_a_plain_stack_hides_nothing_below():
+    """In place, a tap returns the very tensor it was given; that is no skip around the tap."""
+    layers = linears("a", "b", "c")
+    network = nn.Sequential(layers["a"], nn.ReLU(True), layers["b"], nn.ReLU(True), layers["c"])
+    backbone = inspected(network, ["1", "3"], X)
+    assert backbone.head_alone is not None and not backbone.needs_below
+    drive = backbone.drive(network, X)
+    with torch.no_grad():
+        state = (torch.rand(3, 4), torch.rand(3, 4))
+        assert torch.equal(backbone.head(network, drive, state), layers["c"](state[-1]))
+
+
 def test_an_inplace_operation_on_what_a_module_of_the_stem_returned():
     def forward(self, x):
         return self.c(self.b(nn.functional.relu_(self.a(x))))
