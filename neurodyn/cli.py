@@ -3,11 +3,12 @@
 A command's options are the keyword arguments of the function it calls, its help is the docstring.
 """
 
-import dis
 import importlib
 import inspect
+import linecache
 import pkgutil
 import sys
+import traceback
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, Parameter
@@ -80,11 +81,7 @@ def refuse(error: Exception) -> int:
 
 def raised_here(error: Exception) -> bool:
     """Tell a refusal, raised by neurodyn in so many words, from a fault, which keeps its trace."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return False
-    instruction = trace.tb_frame.f_code.co_code[trace.tb_lasti]
-    module = str(trace.tb_frame.f_globals.get("__name__", ""))
-    return module.startswith("neurodyn.") and dis.opname[instruction] == "RAISE_VARARGS"
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    statement = linecache.getline(frame.f_code.co_filename, line).lstrip()
+    module = str(frame.f_globals.get("__name__", ""))
+    return module.startswith("neurodyn.") and statement.startswith("raise ")

@@ -34,7 +34,8 @@ class Dynamics(nn.Module, ABC):
     readout_variable : Variable
         The same for the readout.
     layout : {"channels_last", "contiguous"}
-        How maps lie in the solver's flat state. Channels last suits convolutions.
+        How maps lie in the solver's flat state. Channels last suits convolutions; give the
+        weights the same layout, ``dynamics.to(memory_format=torch.channels_last)``.
 
     Examples
     --------

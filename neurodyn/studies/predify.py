@@ -34,7 +34,7 @@ PRECISIONS = ("32-true", "64-true", "bf16-mixed")
 def predify(
     *,
     out: str | Path = "results/predify",
-    images: int = 80,
+    images: int = 160,
     seeds: int = 3,
     gaussian: tuple[float, ...] = (0.2, 0.4, 0.8),
     salt_pepper: tuple[float, ...] = (0.1, 0.2, 0.3),
