@@ -32,7 +32,7 @@ def train_predify(
     """Train pc_shallow on digits: to classify, then its decoders to reconstruct.
 
     8,000 digits of the training split, some minutes on one core. The same seed on the same kind
-    of machine gives the same weights to the byte, whatever the number of cores. After an
+    of machine (torch's CPU capability, kept with the weights) gives the same weights to the byte, whatever the number of cores. After an
     interruption the same command goes on behind the last complete epoch.
 
     Parameters
@@ -105,6 +105,7 @@ def train_predify(
     about = {
         "neurodyn_version": nd.__version__,
         "torch_version": str(torch.__version__),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "seed": seed,
         "config": json.dumps(recipe, sort_keys=True),
     }

@@ -145,13 +145,13 @@ class Adapter:
 
     def failure(
         self, what: str, t: float, y: Tensor, bad: dict[str, int] | None = None,
-        finite_until: float = -math.inf,
+        finite_until: float = -math.inf, how: str = "not finite",
     ) -> SolverError:  # fmt: skip
         """Return the error that says what happened, where, and what to try."""
         if bad is None:
             bad = self.layout.nonfinite(y)
         counts = (f"{name} in {n} of {self.layout.samples} samples" for name, n in bad.items())
-        where = f" (not finite: {', '.join(counts)})" if bad else ""
+        where = f" ({how}: {', '.join(counts)})" if bad else ""
         return SolverError(
             f"{what}{where}. Try a smaller step (options={{'step_size': ...}}), an adaptive "
             "method (method='dopri5'), looser tolerances if steps underflow (rtol=, atol=), or "
@@ -217,6 +217,9 @@ class Guarded(Adapter):
             what, bad = "the state stopped being finite at", bad or self.layout.nonfinite(y)
         elif bad:
             what = "the time derivative is not finite after"
+        else:
+            bad = self.layout.steepest(self.stages[0] if self.stages else y)
+            raise self.failure(f"{what} t = {t:g}", t, y, bad, self.well, "steepest")
         raise self.failure(f"{what} t = {t:g}", t, y, bad, self.well)
 
     def callback_step(self, t0: Tensor, y0: Tensor, dt: Tensor) -> None:

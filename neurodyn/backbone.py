@@ -3,8 +3,8 @@
 import difflib
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves
 from neurodyn.dynamics import Drive, State
 
 _BUSY: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
-"""One lock per network: two threads cannot answer calls of the same modules at once."""
+"""One lock per module: two threads cannot answer its calls at once."""
 
 STIMULUS = "stimulus"
 Visit = Callable[[int, Tensor], Tensor]
@@ -33,7 +33,7 @@ class Backbone:
     Works by answering calls: for the length of one pass, a module is given a ``forward`` that
     returns another value. So any control flow will do, skips may cross a tap, and parameters stay
     where they are (``functional_call``, ``vmap``, ``deepcopy`` and ``pickle`` see a plain module).
-    Only names are stored here. Threads that use the same network wait for each other.
+    Only names are stored here. Threads that run through the same modules wait for each other.
 
     Parameters
     ----------
@@ -75,6 +75,7 @@ class Backbone:
         if len(set(self.modules)) < len(self.modules):
             raise ValueError(f"each module can be tapped once, got {', '.join(self.modules)}")
         self.inplace: set[str] = set()
+        self.evaluating: set[str] = set()
         self.needs_below = True
         self.head_alone: dict[str, torch.Size] | None = None
 
@@ -120,7 +121,9 @@ class Backbone:
                 raise TypeError(
                     f"the network returns {type(output).__name__}, not one tensor to read out"
                 )
+            self._find_recomputing(network, stimulus)
             self._find_inplace(network, stimulus)
+            self.evaluating = {name for name, m in modules.items() if not m.training}
             shapes: list[torch.Size] = []
             self.needs_below, _ = self._crosses(network, stimulus, range(len(self.modules)), shapes)
             crosses, blank = self._crosses(network, stimulus, range(len(self.modules))[-1:], [])
@@ -145,6 +148,47 @@ class Backbone:
                     "another module, call .eval()"
                 )
         return shapes, output
+
+    def _find_recomputing(self, network: nn.Module, stimulus: Tensor) -> None:
+        """Refuse taps within activation checkpointing, which calls them again in the backward pass.
+
+        There an operation at the tap is not saved where the outermost hooks would see it, or, in
+        the older form, carries no gradient although the output does.
+        """
+        saved: list[None] = []
+        hidden: dict[str, bool] = {}
+        without: dict[str, bool] = {}
+
+        def watching(name: str, forward: Callable) -> Callable:
+            def watched(*args: Any, **kwargs: Any) -> Any:
+                before = len(saved)
+                probe = torch.ones((), requires_grad=True)
+                probe.square()
+                hidden[name] = len(saved) == before
+                without[name] = not torch.is_grad_enabled()
+                return forward(*args, **kwargs)
+
+            return watched
+
+        def pack(tensor: Tensor) -> Tensor:
+            saved.append(None)
+            return tensor
+
+        modules = dict(network.named_modules())
+        hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
+        with (
+            torch.enable_grad(),
+            hooks,
+            answering(modules, {m: partial(watching, m) for m in self.modules}),
+        ):
+            output = network(stimulus.clone().requires_grad_().clone())
+        for name in self.modules:
+            if hidden[name] and (output.requires_grad or not without[name]):
+                raise ValueError(
+                    f"the tapped module {name!r} is called within activation checkpointing "
+                    "(torch.utils.checkpoint), which would call it again, untapped, in the "
+                    "backward pass; switch that off (gradient='checkpoint' saves memory here)"
+                )
 
     def _find_inplace(self, network: nn.Module, stimulus: Tensor) -> None:
         """Find the tensors handed to the network that it changes, by their version counters."""
@@ -334,26 +378,49 @@ def calls_in(drive: Drive) -> Drive:
 def answering(
     modules: Mapping[str, nn.Module], wrappers: Mapping[str, Callable[[Callable], Callable]]
 ) -> Iterator[None]:
-    """Wrap the ``forward`` of modules for the length of a with block."""
-    with _BUSY.setdefault(modules[""], threading.RLock()):
+    """Wrap the ``forward`` of modules for the length of a with block, for this thread's calls.
+
+    Other threads' plain calls go past the wrappers; their own passes through any of the same
+    modules wait.
+    """
+    thread = threading.get_ident()
+
+    def own(forward: Callable, wrapped: Callable) -> Callable:
+        def chosen(*args: Any, **kwargs: Any) -> Any:
+            return (wrapped if threading.get_ident() == thread else forward)(*args, **kwargs)
+
+        return chosen
+
+    with ExitStack() as locks:
+        for module in sorted((modules[name] for name in wrappers), key=id):  # one order for all
+            locks.enter_context(_BUSY.setdefault(module, threading.RLock()))
         before = {name: modules[name].__dict__.get("forward") for name in wrappers}
         try:
             for name, wrapper in wrappers.items():
-                modules[name].__dict__["forward"] = wrapper(modules[name].forward)
+                forward = modules[name].forward
+                modules[name].__dict__["forward"] = own(forward, wrapper(forward))
             yield
         finally:
-            for name, own in before.items():
-                if own is None:
+            for name, given in before.items():
+                if given is None:
                     modules[name].__dict__.pop("forward", None)
                 else:
-                    modules[name].__dict__["forward"] = own
+                    modules[name].__dict__["forward"] = given
 
 
-def check_evaluation_mode(network: nn.Module) -> None:
-    """Refuse modules whose output depends on the rest of the batch or on chance."""
+def check_evaluation_mode(network: nn.Module, evaluating: Container[str] = ()) -> None:
+    """Refuse modules whose output depends on the rest of the batch or on chance.
+
+    And those that were in evaluation mode when they were looked at, and are no longer.
+    """
     kinds = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
     random = ("DropPath", "StochasticDepth", "RReLU")
     for name, module in network.named_modules():
+        if module.training and name in evaluating:
+            raise ValueError(
+                f"{type(module).__name__} {name!r} is in training mode, and was not when this "
+                "model was made; call .eval() on the network first"
+            )
         drops = getattr(module, "dropout", 0.0)  # of attention and recurrent layers
         drops = isinstance(drops, float) and drops > 0
         if isinstance(module, kinds) and getattr(module, "running_mean", 0) is None:

@@ -33,16 +33,16 @@ class Checkpointed(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, make: Any, start: Point, steps: int | None, drives: int,
-        stats: SolverStats, y: Tensor, *inputs: Tensor,
+        stats: SolverStats, observed: list[tuple[Tensor, ...]], y: Tensor, *inputs: Tensor,
     ) -> tuple[Tensor, ...]:  # fmt: skip
         """Return the last state and, stacked over time, each thing observed.
 
         The first `drives` inputs are used through `make` only, so that each replay can have its
-        own copies; the others (parameters) are used by the field wherever it finds them.
+        own copies; the others (parameters) are used by the field wherever it finds them. What is
+        observed is also put into `observed`, as it comes.
         """
         kept = [(0, replace(start, y=y.detach()))]
         length = 1 if steps is None else math.ceil(math.sqrt(steps))
-        observed: list[tuple[Tensor, ...]] = []
 
         def keep(accepted: int, point: Point) -> None:
             if accepted == 0:
@@ -51,8 +51,10 @@ class Checkpointed(torch.autograd.Function):
                 kept.append((accepted, point))
 
         adapter = make(inputs, observe=lambda i, t, values: observed.append(values), keep=keep)
-        end = adapter.solve(kept[0][1])
-        stats.add(adapter.stats)
+        try:
+            end = adapter.solve(kept[0][1])
+        finally:
+            stats.add(adapter.stats)
         ctx.make, ctx.kept, ctx.drives = make, kept, drives
         ctx.save_for_backward(*inputs)
         return (end.y, *(torch.stack(series) for series in zip(*observed, strict=True)))
@@ -104,4 +106,4 @@ class Checkpointed(torch.autograd.Function):
                 new, so_far = next(rest) if x.requires_grad else None, totals[k]
                 totals[k] = so_far if new is None else new if so_far is None else so_far + new
             until = accepted
-        return (None, None, None, None, None, carry[0], *totals)
+        return (None, None, None, None, None, None, carry[0], *totals)

@@ -85,6 +85,13 @@ class Layout:
         parts = [p.view(self.samples, -1) for p in self.split(flat.detach())]
         return self.counted(torch.cat([~p.isfinite().all(1) for p in parts]))
 
+    def steepest(self, derivative: Tensor) -> dict[str, int]:
+        """Return the variable that changes fastest, and in how many samples nearly as fast."""
+        parts = [part.view(self.samples, -1) for part in self.split(derivative.detach())]
+        speed = torch.stack([part.abs().amax(1) for part in parts])
+        first = int(speed.amax(1).argmax())
+        return {self.names[first]: int((speed[first] > speed.max() / 10).sum())}
+
     def counted(self, bad: Tensor) -> dict[str, int]:
         """Return how many samples of each variable are bad, where any are."""
         counts = bad.view(-1, self.samples).sum(1).tolist()

@@ -64,6 +64,8 @@ def settings(
     for name, value in (("rtol", rtol), ("atol", atol)):
         if not (isinstance(value, int | float) and 0 <= value < math.inf):
             raise ValueError(f"{name} = {value!r} must be a number, 0 or larger")
+    if rtol == atol == 0 and method not in FIXED:
+        raise ValueError("rtol and atol cannot both be 0: no step would be small enough")
     options = dict(options or {})
     if method in OTHER:
         dynamics.check_solver(method, None)
@@ -98,7 +100,8 @@ def settings(
         if max(rtol, atol) < precision:
             warnings.warn(
                 f"rtol = {rtol:g} and atol = {atol:g} are finer than {layout.dtype} resolves "
-                f"({precision:.1e}): steps shrink and nothing is gained; use float64 (.double())",
+                f"({precision:.1e}): steps shrink and nothing is gained"
+                + ("; use float64 (.double())" if layout.dtype != torch.float64 else ""),
                 stacklevel=3,
             )
         norm = options.get("norm")

@@ -241,6 +241,7 @@ class PredictiveCoding(Dynamics):
                 f"{tuple(stimulus.shape[1:])}; make another one for that size"
             )
         check_evaluation_mode(self)
+        check_evaluation_mode(self.backbone, self.taps.evaluating)
         return self.taps.drive(self.backbone, stimulus)
 
     def initial_state(self, drive: Drive, generator: torch.Generator | None = None) -> State:
@@ -248,7 +249,7 @@ class PredictiveCoding(Dynamics):
         state: list[Tensor] = []
 
         def visit(n: int, feedforward: Tensor) -> Tensor:
-            state.append(feedforward)
+            state.append(feedforward.to(drive["stimulus"].dtype))  # autocast may have halved it
             return feedforward
 
         self.taps.sweep(self.backbone, drive, visit)
@@ -265,7 +266,8 @@ class PredictiveCoding(Dynamics):
             if used(alpha[n]):
                 prediction, vjp, *_ = torch.func.vjp(self.decoders[n], e)
                 residual = prediction - below[n]
-                (gradient,) = vjp(residual.detach() if self.detach_error else residual)
+                seen = residual.to(prediction.dtype)
+                (gradient,) = vjp(seen.detach() if self.detach_error else seen)
                 gradient = gradient.detach() if self.detach_error else gradient
                 correction[n] = plus(correction[n], -alpha[n] * self.scale[n], gradient)
             elif feeds_back:

@@ -10,11 +10,15 @@ from torch import Tensor, nn
 
 def per_layer(name: str, value: float | Sequence[float], layers: int) -> list[float]:
     """Return one finite number per layer."""
-    single = isinstance(value, Real) or getattr(value, "ndim", 1) == 0
-    values = [float(value)] * layers if single else list(value)  # type: ignore[arg-type]
+    values = [float(value)] * layers if is_number(value) else list(value)  # type: ignore[arg-type]
     if len(values) != layers or not all(abs(float(v)) < float("inf") for v in values):
         raise ValueError(f"{name} must be a number or {layers} numbers, one per tap; got {value!r}")
     return [float(v) for v in values]
+
+
+def is_number(value: Any) -> bool:
+    """Tell one number, for all layers, from a sequence of them."""
+    return isinstance(value, Real) or getattr(value, "ndim", 1) == 0
 
 
 class Rates(nn.Module):
@@ -49,7 +53,7 @@ class TrainableRates(nn.Module):
     def __init__(self, feedforward: Any, feedback: Any, error: Any, layers: int) -> None:
         super().__init__()
         Rates(feedforward, feedback, error, layers)  # the same checks
-        shared = all(isinstance(v, int | float) for v in (feedforward, feedback))
+        shared = all(is_number(v) for v in (feedforward, feedback))
         self.layers = layers
         count = 1 if shared else layers
         beta = torch.tensor(per_layer("feedforward", feedforward, layers)[:count])
@@ -59,7 +63,7 @@ class TrainableRates(nn.Module):
         self.register_buffer("mask", (shares > 0).float())
         inside = torch.where((shares > 0) & (shares < 1), shares, 0.5)
         self.raw = nn.Parameter(torch.logit(inside).float())
-        alphas = [error] if isinstance(error, int | float) else list(error)
+        alphas = per_layer("error", error, layers)[: 1 if is_number(error) else layers]
         self.error = nn.Parameter(torch.tensor(alphas, dtype=torch.float32))
 
     def forward(self) -> tuple[Any, Any, Any]:

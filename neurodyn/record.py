@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,12 +19,15 @@ import neurodyn
 from neurodyn.adapter import SolverError, SolverStats
 from neurodyn.dynamics import Dynamics, State, Stimulus, check_stimulus
 from neurodyn.recorder import Record
-from neurodyn.solve import Solution, check_state, check_times, drive_at, integrate
+from neurodyn.solve import Solution, check_state, check_times, integrate
 from neurodyn.variable import Variable
 
 KIND = "neurodyn_kind"
 """The attribute in a file that tells a tree without branches from a Dataset."""
-CODES = ("coordinates", "_FillValue", "missing_value", "scale_factor", "add_offset", "dtype")
+CODES = (
+    "coordinates", "_FillValue", "missing_value", "scale_factor", "add_offset", "dtype",
+    "_Unsigned",
+)  # fmt: skip
 """Attributes that change numbers or their roles when a file is read; of a Dataset the first."""
 
 
@@ -94,13 +98,18 @@ def simulate(
     check_stimulus(stimulus)
     if time_constant is not None and not 0 < time_constant < float("inf"):
         raise ValueError(f"time_constant = {time_constant} must be positive, in ms")
-    first = stimulus if isinstance(stimulus, Tensor) else stimulus(torch.tensor(wanted[0]).double())
+    first = stimulus
+    if not isinstance(first, Tensor):
+        first = first(torch.tensor(wanted[0]).double())
+        check_stimulus(first)
+        assert isinstance(first, Tensor)
     samples = len(first)
     if batch_size is not None and not (isinstance(batch_size, int) and batch_size >= 1):
         raise ValueError(f"batch_size = {batch_size!r} must be a whole number, 1 or larger")
     device = next((p.device for p in dynamics.parameters()), first.device)
 
-    axes = root_axes(wanted, samples, time_constant, coords)
+    taken = {"layers", dynamics.readout_variable.name}
+    axes = root_axes(wanted, samples, time_constant, coords, taken)
     arrays: dict[str, np.ndarray] = {}
     stats = SolverStats()
     span = wanted[-1] - wanted[0]
@@ -113,12 +122,11 @@ def simulate(
         with bar, torch.no_grad():
             for start in range(0, samples, size):
                 rows = slice(start, min(start + size, samples))
-                part = batch(stimulus, rows, device)
-                if initial_state is None:
-                    state = initial_states(dynamics, part, wanted[0], seed, start)
-                else:
-                    check_state(dynamics, initial_state, samples)
-                    state = tuple(y[rows].to(device) for y in initial_state)
+                part = batch(stimulus, rows, samples, device)
+                state = initial_state
+                if state is not None:
+                    check_state(dynamics, state, samples)
+                    state = tuple(y[rows].to(device) for y in state)
 
                 def on_time(t: float, rows: slice = rows) -> None:
                     done = rows.start * span + (t - wanted[0]) * (rows.stop - rows.start)
@@ -128,6 +136,7 @@ def simulate(
                     solution = integrate(
                         dynamics, part, wanted, initial_state=state, method=method, rtol=rtol,
                         atol=atol, options=options, gradient="none", record=record,
+                        generator=generators(seed, rows),
                         on_time=on_time if progress else None,
                     )  # fmt: skip
                 except SolverError as error:
@@ -141,16 +150,28 @@ def simulate(
         error.recorded = label(arrays, dynamics, axes, attrs)
         raise
     attrs = provenance(dynamics, seed, method, rtol, atol, options, stats)
-    return label(arrays, dynamics, axes, attrs)
+    try:
+        return label(arrays, dynamics, axes, attrs)
+    except ValueError as error:  # along an axis whose length was not known before
+        warnings.warn(f"coords were left out, they do not fit the record: {error}", stacklevel=2)
+        return label(
+            arrays, dynamics, root_axes(wanted, samples, time_constant, None, taken), attrs
+        )
 
 
-def batch(stimulus: Stimulus, rows: slice, device: torch.device) -> Stimulus:
+def batch(stimulus: Stimulus, rows: slice, samples: int, device: torch.device) -> Stimulus:
     """Return a stimulus for some of the samples only."""
     if isinstance(stimulus, Tensor):
         return stimulus[rows].to(device)
 
     def part(t: Tensor) -> Tensor:
-        return stimulus(t)[rows].to(device)
+        whole = stimulus(t)
+        if len(whole) != samples:
+            raise ValueError(
+                f"the stimulus had {samples} samples and has {len(whole)} at t = {float(t):g}; "
+                "give as many at all times"
+            )
+        return whole[rows].to(device)
 
     for name in ("switches", "piecewise_constant"):
         if hasattr(stimulus, name):
@@ -158,22 +179,13 @@ def batch(stimulus: Stimulus, rows: slice, device: torch.device) -> Stimulus:
     return part
 
 
-def initial_states(
-    dynamics: Dynamics, stimulus: Stimulus, start: float, seed: int, first: int
-) -> State:
-    """Draw the initial states of samples first, first + 1, ..., each from its own generator."""
-    drive = drive_at(dynamics, stimulus)(start)
-    generator = torch.Generator().manual_seed(seed)
-    before = generator.get_state()
-    state = dynamics.initial_state(drive, generator)
-    if torch.equal(generator.get_state(), before):
-        return state  # nothing was drawn
-    rows = []
-    for i in range(len(state[0])):
-        word = np.random.SeedSequence([seed, first + i]).generate_state(1, np.uint64)[0]
-        own = torch.Generator().manual_seed(int(word) % 2**63)
-        rows.append(dynamics.initial_state({k: v[i : i + 1] for k, v in drive.items()}, own))
-    return tuple(torch.cat(parts) for parts in zip(*rows, strict=True))
+def generators(seed: int, rows: slice) -> list[torch.Generator]:
+    """Return a generator for each sample by itself, from the seed and the sample's number."""
+    words = (np.random.SeedSequence([seed, i]) for i in range(rows.start, rows.stop))
+    return [
+        torch.Generator().manual_seed(int(word.generate_state(1, np.uint64)[0]) % 2**63)
+        for word in words
+    ]
 
 
 def keep(
@@ -224,8 +236,9 @@ def provenance(
 
 
 def root_axes(
-    times: list[float], samples: int, time_constant: float | None, coords: Mapping[str, Any] | None
-) -> xr.Dataset:
+    times: list[float], samples: int, time_constant: float | None,
+    coords: Mapping[str, Any] | None, taken: set[str],
+) -> xr.Dataset:  # fmt: skip
     """Return the coordinates of time and sample, and the user's own."""
     about: dict[str, Any] = {"long_name": "time (published steps)", "units": "1"}
     if time_constant is not None:
@@ -238,6 +251,8 @@ def root_axes(
         name: (value[0], np.asarray(value[1]), *value[2:]) if isinstance(value, tuple) else value
         for name, value in (coords or {}).items()
     }
+    if taken & set(plain):
+        raise ValueError(f"coords cannot be called {', '.join(sorted(taken & set(plain)))}")
     try:
         found = xr.Dataset(coords=axes).assign_coords(plain)
     except (ValueError, TypeError) as error:
@@ -288,8 +303,9 @@ def save(data: xr.DataTree | xr.Dataset, path: str | Path) -> Path:
     Raises
     ------
     TypeError, ValueError
-        For attributes that netCDF cannot hold (True, None, a dict), or that it would take for
-        orders to change the numbers (``scale_factor`` and the like).
+        For attributes that netCDF cannot hold (True, None, a dict, bytes, a list of one), or that
+        it would take for orders to change the numbers (``scale_factor`` and the like); and for
+        dates, which it stores as numbers.
 
     Examples
     --------
@@ -303,9 +319,14 @@ def save(data: xr.DataTree | xr.Dataset, path: str | Path) -> Path:
     if not isinstance(data, xr.DataTree | xr.Dataset):
         raise TypeError(f"save takes a DataTree or a Dataset, got {type(data).__name__}")
     for node in data.subtree if isinstance(data, xr.DataTree) else (data,):
-        check_attrs(node.attrs, CODES[:1])
-        for variable in node.variables.values():
+        check_attrs(node.attrs, (CODES[0], KIND))
+        for name, variable in node.variables.items():
             check_attrs(variable.attrs, CODES)
+            if variable.dtype.kind in "mM":
+                raise TypeError(
+                    f"{name!r} holds {variable.dtype}, which netCDF stores as numbers; give "
+                    f"numbers with units, or text: {name}.astype(str)"
+                )
     if isinstance(data, xr.DataTree):
         marked = data.map_over_datasets(lambda dataset: dataset.drop_encoding())
     else:
@@ -324,7 +345,8 @@ def check_attrs(attrs: Mapping[Any, Any], codes: Sequence[str]) -> None:
                 f"an attribute cannot be called {name!r} here: netCDF would read the numbers "
                 f"otherwise for it, as for {', '.join(codes)}; rename it"
             )
-        if isinstance(value, bool | np.bool_ | Mapping) or value is None:
+        one = isinstance(value, list | tuple | np.ndarray) and np.size(value) == 1
+        if isinstance(value, bool | np.bool_ | bytes | Mapping) or value is None or one:
             raise TypeError(
                 f"netCDF cannot hold the attribute {name!r} = {value!r}; make it a number or text: "
                 "int(value), or json.dumps(value)"

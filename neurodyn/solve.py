@@ -20,6 +20,7 @@ from neurodyn.dynamics import (
     State,
     Stimulus,
     check_stimulus,
+    leaves,
     tensors_of,
 )
 from neurodyn.layout import Layout
@@ -70,7 +71,7 @@ def integrate(
     options: dict[str, Any] | None = None,
     gradient: Gradient = "backprop",
     record: Record = None,
-    generator: torch.Generator | None = None,
+    generator: torch.Generator | Sequence[torch.Generator] | None = None,
     on_time: Callable[[float], None] | None = None,
 ) -> Solution:
     r"""Solve dy/dt = f(t, y) with torchdiffeq; return tensors that carry gradients.
@@ -115,8 +116,8 @@ def integrate(
         What to keep: names of variables, "readout", or functions ``fn(t, state) -> Tensor
         (sample, ...)`` kept under their ``__name__``. All states and the readout by default. What
         is not named is never stored.
-    generator : torch.Generator, optional
-        For dynamics with a random initial state.
+    generator : torch.Generator or sequence of these, optional
+        For dynamics with a random initial state; of several, one draws for each sample.
     on_time : callable, optional
         Called with the simulated time reached, step by step.
 
@@ -129,7 +130,8 @@ def integrate(
     ------
     SolverError
         When the state stops being finite or the step underflows: when, which variable, in how
-        many samples; ``error.recorded`` is the Solution until then.
+        many samples; ``error.recorded`` is the Solution until then (with gradient="adjoint" and
+        adaptive steps, empty).
     TypeError, ValueError
         When an argument is not one of those allowed; the message lists them.
 
@@ -159,7 +161,7 @@ def integrate(
         pieces = list(cut(stimulus, wanted))
         drive = drive_at(dynamics, pieces[0].stimulus)
         if initial_state is None:
-            initial_state = dynamics.initial_state(drive(wanted[0]), generator)
+            initial_state = first_state(dynamics, drive(wanted[0]), generator)
             check_state(dynamics, initial_state, None)
         else:
             first = pieces[0].stimulus
@@ -179,10 +181,14 @@ def integrate(
             if method in MULTISTEP:
                 raise ValueError(f"gradient={gradient!r} needs a one-step method, not {method!r}")
             if grad:
-                check_reachable(stimulus, wanted[0])
+                for piece in pieces:
+                    check_reachable(stimulus, piece.start)
+                check_closed(
+                    dynamics, pieces[0].stimulus, drive(wanted[0]), initial_state, wanted[0]
+                )
         stats = SolverStats()
         y = layout.pack(initial_state)
-        y = y.clone() if y.data_ptr() == initial_state[0].data_ptr() else y
+        y = y.clone() if len(initial_state) == 1 else y  # torch.cat copies
         del initial_state  # the flat copy is the state from here on
         if grad and gradient == "checkpoint":
             recorder.check_closed(y)
@@ -213,6 +219,28 @@ def solution(recorder: Recorder, stats: SolverStats, until: float = math.inf) ->
     reached = recorder.times[: recorder.written]
     times = torch.tensor([t for t in reached if t <= until], dtype=torch.float64)
     return Solution(times, states, readout, kept, stats)
+
+
+def first_state(
+    dynamics: Dynamics,
+    drive: Drive,
+    generator: torch.Generator | Sequence[torch.Generator] | None,
+) -> State:
+    """Return the dynamics' own initial state, each sample's from its own generator if given."""
+    if generator is None or isinstance(generator, torch.Generator):
+        return dynamics.initial_state(drive, generator)
+    before = generator[0].get_state()
+    state = dynamics.initial_state(drive, generator[0])
+    if len(generator) != len(state[0]):
+        raise ValueError(f"{len(generator)} generators for {len(state[0])} samples; give one each")
+    if torch.equal(generator[0].get_state(), before):
+        return state  # nothing was drawn
+    generator[0].set_state(before)
+    rows = [
+        dynamics.initial_state({k: v[i : i + 1] for k, v in drive.items()}, own)
+        for i, own in enumerate(generator)
+    ]
+    return tuple(torch.cat(parts) for parts in zip(*rows, strict=True))
 
 
 def drive_at(dynamics: Dynamics, stimulus: Stimulus) -> DriveAt:
@@ -274,10 +302,16 @@ class Solve:
             return self.adapter(piece, (lambda t: held) if constant else drive, **kwargs)
 
         steps = None if self.step is None else len(grid(piece.start, piece.stop, self.step)) - 1
-        end, *observed = Checkpointed.apply(
-            make, Point(piece.start, y), steps, len(fixed), self.stats, y,
-            *fixed.values(), *parameters,
-        )  # fmt: skip
+        seen: list[tuple[Tensor, ...]] = []
+        try:
+            end, *observed = Checkpointed.apply(
+                make, Point(piece.start, y), steps, len(fixed), self.stats, seen, y,
+                *fixed.values(), *parameters,
+            )  # fmt: skip
+        except SolverError:
+            for values in seen:
+                self.recorder.write(values)
+            raise
         for values in zip(*observed, strict=True):
             self.recorder.write(values)
         return end
@@ -359,9 +393,12 @@ def grid_through(times: list[float], step: float) -> list[float]:
 def check_times(times: Float[Tensor, " time"] | Sequence[float]) -> list[float]:
     """Return the times as floats, or say what is wrong with them."""
     try:
-        if isinstance(times, Tensor) and times.dtype == torch.float32 and times.ndim == 1:
-            times = [float(str(t)) for t in times.detach().cpu().numpy()]  # 0.1, not 0.10000000149
-        t = torch.as_tensor(times, dtype=torch.float64).detach().cpu().numpy()
+        if isinstance(times, Tensor):
+            given = times.detach().cpu().numpy()
+            if given.dtype == np.float32 and given.ndim == 1:
+                given = np.array([float(str(t)) for t in given])  # 0.1, not 0.10000000149
+            times = given.tolist()
+        t = np.asarray(times, dtype=np.float64)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"times must be numbers, got {times!r}") from error
     if t.ndim != 1 or len(t) < 2 or not np.isfinite(t).all() or not (np.diff(t) > 0).all():
@@ -410,6 +447,24 @@ def check_state(dynamics: Dynamics, state: State, samples: int | None) -> None:
 def needs_gradient(dynamics: Dynamics, stimulus: Stimulus, state: State) -> bool:
     """Tell whether there is anything a gradient could be for."""
     return any(p.requires_grad for p in (*dynamics.parameters(), *tensors_of(stimulus), *state))
+
+
+def check_closed(
+    dynamics: Dynamics, stimulus: Stimulus, drive: Drive, state: State, start: float
+) -> None:
+    """Refuse a dynamics whose derivative depends on tensors that no one would find."""
+    with torch.enable_grad():
+        t = torch.tensor(start, dtype=torch.float64)
+        held = tuple(y.detach() for y in state)
+        constant = {k: v.detach() for k, v in drive.items()} if isinstance(stimulus, Tensor) else {}
+        derivative = dynamics(t, held, constant or drive)
+    known = {id(x) for x in leaves([*dynamics.parameters(), *tensors_of(stimulus)])}
+    if any(id(x) not in known for x in leaves(derivative)):
+        raise ValueError(
+            f"{type(dynamics).__name__} uses tensors that require grad and are not its parameters, "
+            "which gradient='checkpoint' and 'adjoint' cannot see; make them nn.Parameters or use "
+            "gradient='backprop'"
+        )
 
 
 def check_reachable(stimulus: Stimulus, start: float) -> None:

@@ -49,7 +49,12 @@ def make_fabric(
         raise ImportError(
             'training needs Lightning Fabric, which is missing: pip install "neurodyn[train]"'
         ) from error
-    fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)  # type: ignore[arg-type]
+    try:
+        fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)  # type: ignore[arg-type]
+    except Exception as error:  # Lightning has several kinds for what cannot be had
+        raise ValueError(
+            f"accelerator={accelerator!r}, devices={devices!r}, precision={precision!r}: {error}"
+        ) from error
     fabric.launch()
     return fabric
 

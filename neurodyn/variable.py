@@ -42,6 +42,11 @@ class Variable:
                 f"a variable cannot be called {self.name!r}: it needs a name without '/', "
                 "which separates the nodes of the recorded tree"
             )
+        if {"time", "sample"} & set(self.dims):
+            raise ValueError(
+                f"variable {self.name!r} has the axes {', '.join(self.dims)}; time and sample are "
+                "there without being named"
+            )
 
     @property
     def attrs(self) -> dict[str, str]:

@@ -646,3 +646,80 @@ def test_training_mode_is_allowed_where_it_does_not_matter():
         nn.MultiheadAttention(4, 2), nn.InstanceNorm1d(4),
     )  # fmt: skip
     check_evaluation_mode(network.train())
+
+
+# ---- what would go wrong in a backward pass, in another thread, or after a change of mode
+
+
+class Recomputing(nn.Module):
+    def __init__(self, reentrant):
+        super().__init__()
+        self.a, self.b, self.c = (nn.Linear(4, 4) for _ in range(3))
+        self.reentrant = reentrant
+
+    def forward(self, x):
+        x = self.a(x)
+        inside = nn.Sequential(self.b, nn.Tanh())
+        x = torch.utils.checkpoint.checkpoint(inside, x, use_reentrant=self.reentrant)
+        return self.c(x)
+
+
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_taps_within_activation_checkpointing_are_refused(reentrant):
+    network = Recomputing(reentrant)
+    with pytest.raises(ValueError, match="activation checkpointing"):
+        inspected(network, ["a", "b"], X)
+    inspected(network, ["a"], X)
+
+
+def test_a_network_that_runs_without_gradients_can_be_tapped():
+    layers = linears("a", "b")
+
+    @torch.no_grad()
+    def forward(self, x):
+        return self.b(self.a(x))
+
+    works_like_hooks(written(forward, **layers), ["a"], X)
+
+
+def test_plain_calls_in_another_thread_go_past_the_wrappers():
+    network = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    wanted = network(X)
+    backbone = inspected(network, ["0", "1"], X)
+    drive = backbone.drive(network, X)
+    seen = []
+
+    def visit(n, y):
+        other = threading.Thread(target=lambda: seen.append(network(X)))
+        other.start()
+        other.join()
+        return y + 1
+
+    backbone.sweep(network, drive, visit)
+    assert len(seen) == 2 and all(torch.equal(one, wanted) for one in seen)
+
+
+def test_networks_that_share_a_module_wait_for_each_other():
+    inner = nn.Sequential(nn.Linear(4, 4), nn.Tanh())
+    networks = [nn.Sequential(inner, nn.Linear(4, 4)) for _ in range(2)]
+    backbones = [inspected(network, ["0.0", "0.1"], X) for network in networks]
+    stimuli = [X, X + 1]
+    wanted = [plain_taps(n, ["0.0", "0.1"], x) for n, x in zip(networks, stimuli, strict=True)]
+    wrong = []
+
+    def work(k):
+        for _ in range(40):
+            drive = backbones[k].drive(networks[k], stimuli[k])
+            seen = []
+            backbones[k].sweep(networks[k], drive, lambda n, y, seen=seen: seen.append(y) or y)
+            if not all(torch.equal(a, b) for a, b in zip(seen, wanted[k], strict=True)):
+                wrong.append(k)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert not any("forward" in m.__dict__ for n in networks for m in n.modules())

@@ -877,3 +877,39 @@ def test_inference_mode(coupled):
             for gradient in ("backprop", "checkpoint", "none"):
                 got = nd.integrate(dynamics, x, [0, 0.5, 1.0], method=method, gradient=gradient)
                 assert got.readout.is_inference() and torch.equal(got.readout, wanted)
+
+
+class Burst(nd.Dynamics):
+    """dy/dt = y^2 reaches infinity at t = 1; z rests."""
+
+    variables = (nd.Variable("z", ("unit",)), nd.Variable("y", ("unit",)))
+
+    def drive(self, stimulus):
+        return {"input": stimulus}
+
+    def initial_state(self, drive, generator=None):
+        return torch.zeros_like(drive["input"]), drive["input"].clone()
+
+    def forward(self, t, state, drive):
+        return torch.zeros_like(state[0]), state[1] ** 2
+
+    def readout(self, state, drive):
+        return state[1]
+
+
+def test_a_step_that_underflows_names_the_variable_and_the_samples():
+    x = torch.tensor([[1.0], [0.1], [1.0]], dtype=torch.float64)
+    with pytest.raises(nd.SolverError, match=r"y in 2 of 3 samples") as caught:
+        nd.integrate(Burst(), x, [0.0, 2.0], gradient="none")
+    assert set(caught.value.variables) == {"y"}
+
+
+def test_tolerances_of_zero_are_refused():
+    with pytest.raises(ValueError, match="both be 0"):
+        nd.integrate(Burst(), torch.ones(1, 1), [0.0, 0.1], rtol=0.0, atol=0.0)
+
+
+@pytest.mark.parametrize("dims", [("time",), ("unit", "sample")])
+def test_a_variable_does_not_name_time_and_sample(dims):
+    with pytest.raises(ValueError, match="without being named"):
+        nd.Variable("y", dims)

@@ -1062,3 +1062,44 @@ def test_training_mode_of_a_decoder_is_refused():
     model.train()
     with pytest.raises(ValueError, match="BatchNorm2d 'decoders.0.1' is in training mode"):
         nd.integrate(model, rand(2, 2, 6, 6), [0, 1.0])
+
+
+def test_a_dropout_that_no_module_shows_is_refused_once_it_is_on():
+    class Drops(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(4, 4), nn.Linear(4, 2)
+
+        def forward(self, x):
+            return self.b(nn.functional.dropout(self.a(x), 0.5, self.training))
+
+    network = Drops().eval()
+    model = nd.PredictiveCoding(
+        network, ["a"], feedforward=0.3, feedback=0.3, error=0.1, example=torch.rand(1, 4)
+    )
+    model.drive(torch.rand(2, 4))
+    network.train()
+    with pytest.raises(ValueError, match="training mode"):
+        model.drive(torch.rand(2, 4))
+
+
+def test_under_autocast_the_state_stays_in_full_precision():
+    network = nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(64, 2)
+    )
+    model = nd.PredictiveCoding(network.eval(), ["1"], feedforward=0.3, feedback=0.3, error=0.1)
+    x = torch.rand(2, 1, 4, 4)
+    exact = nd.integrate(model, x, [0.0, 3.0], gradient="none")
+    with torch.autocast("cpu", torch.bfloat16):
+        run = nd.integrate(model, x, [0.0, 3.0], gradient="none")
+    assert run.states[0].dtype == torch.float32
+    assert (run.states[0] - exact.states[0]).abs().max() < 0.02 * exact.states[0].abs().max()
+
+
+def test_rates_from_numpy_are_numbers():
+    network = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 2)).eval()
+    model = nd.PredictiveCoding(
+        network, ["0", "1"], feedforward=np.float32(0.3), feedback=torch.tensor(0.2),
+        error=np.float32(0.1), trainable=True,
+    )  # fmt: skip
+    assert model.rates.raw.shape == (3, 1) and model.rates.error.shape == (1,)

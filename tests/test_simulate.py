@@ -540,3 +540,40 @@ def test_files_that_cannot_be_loaded_are_said(tmp_path, coupled):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ValueError, match=f"{name} is not a netCDF .*file, or is damaged"):
             nd.load(tmp_path / name)
+
+
+def test_the_drive_is_computed_once(coupled):
+    dynamics = coupled()
+    calls, drive = [], dynamics.drive
+    dynamics.drive = lambda stimulus: calls.append(len(stimulus)) or drive(stimulus)
+    nd.simulate(dynamics, rand(5, 4), [0, 1], batch_size=2)
+    assert calls == [2, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("stimulus", "message"),
+    [(lambda t: 5, "a stimulus is"), (lambda t: rand(3 - int(t > 0.5), 4), "as many at all times")],
+)
+def test_functions_that_are_no_stimuli(stimulus, message, coupled):
+    with pytest.raises((TypeError, ValueError), match=message):
+        nd.simulate(coupled(), stimulus, [0, 1])
+
+
+def test_coordinates_that_do_not_fit_lose_no_result(coupled):
+    with pytest.warns(UserWarning, match="left out"):
+        run = nd.simulate(coupled(), rand(3, 4), [0, 1], coords={"category": [1, 2]})
+    assert run["logits"].shape == (2, 3, 4) and "category" not in run.coords
+    with pytest.raises(ValueError, match="layers"):
+        nd.simulate(coupled(), rand(3, 4), [0, 1], coords={"layers": 1.0})
+
+
+@pytest.mark.parametrize("attrs", [{"neurodyn_kind": "x"}, {"a": [1]}, {"a": b"x"}])
+def test_attributes_that_would_not_come_back_are_refused(attrs, tmp_path):
+    with pytest.raises((TypeError, ValueError), match="attribute"):
+        nd.save(xr.Dataset({"x": 1.0}, attrs=attrs), tmp_path / "x.nc")
+
+
+def test_dates_are_refused(tmp_path):
+    when = np.array(["2020-01-01"], dtype="datetime64[ns]")
+    with pytest.raises(TypeError, match="astype"):
+        nd.save(xr.Dataset({"when": ("sample", when)}), tmp_path / "x.nc")

@@ -257,3 +257,9 @@ def test_errors_at_the_door():
 def test_half_precision_trains():
     learnt = classify(small_net(), epochs=1, fabric=make_fabric(precision="bf16-mixed"))
     assert np.isfinite(learnt.loss).all()
+
+
+@pytest.mark.parametrize("wrong", [{"accelerator": "bogus"}, {"precision": "bogus"}])
+def test_what_fabric_does_not_know_is_refused_in_words(wrong):
+    with pytest.raises(ValueError, match="bogus"):
+        make_fabric(**wrong)

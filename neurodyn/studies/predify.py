@@ -34,7 +34,7 @@ PRECISIONS = ("32-true", "64-true", "bf16-mixed")
 def predify(
     *,
     out: str | Path = "results/predify",
-    images: int = 160,
+    images: int = 120,
     seeds: int = 3,
     gaussian: tuple[float, ...] = (0.2, 0.4, 0.8),
     salt_pepper: tuple[float, ...] = (0.1, 0.2, 0.3),
@@ -367,6 +367,9 @@ def check(**config: Any) -> None:
     for name, least in (("batch_size", 1), ("seed", 0)):
         if not isinstance(config[name], int) or config[name] < least:
             raise ValueError(f"{name} must be a whole number from {least} up, not {config[name]!r}")
+    for name in ("rtol", "atol"):
+        if not 0 < config[name] < math.inf:
+            raise ValueError(f"{name} must be a number above 0, not {config[name]!r}")
     for name, limit in (("gaussian", math.inf), ("salt_pepper", 1.0)):
         levels = config[name]
         if len(set(levels)) < len(levels) or not all(0 < x <= limit for x in levels):
