@@ -62,7 +62,9 @@ def vgg16() -> tuple[nn.Module, list[str], list[nn.Module], tuple[int, ...]]:
     )  # fmt: skip
     decoders: list[nn.Module] = [nn.ConvTranspose2d(64, 3, 5, padding=2)]
     for a, b, k, p in (128, 64, 10, 4), (256, 128, 14, 6), (512, 256, 14, 6), (512, 512, 14, 6):
-        decoders.append(nn.Sequential(nn.ConvTranspose2d(a, b, k, stride=2, padding=p), nn.ReLU()))
+        decoders.append(
+            nn.Sequential(nn.ConvTranspose2d(a, b, k, stride=2, padding=p), nn.ReLU())
+        )
     return backbone, [f"features.{i}" for i in (3, 8, 15, 22, 29)], decoders, (4, 3, 224, 224)
 
 
@@ -228,20 +230,14 @@ def main() -> None:
                 seconds[way].append(clock(getattr(case, way), args.device))
         wall = {w: statistics.median(s[0] for s in seconds[w]) for w in ways}
         cpu = {w: statistics.median(s[1] for s in seconds[w]) for w in ways}
-        print(
-            f"\n{name}: batch {tuple(case.x.shape)}, solve = {STEPS} steps; "
-            f"largest relative difference of the logits {difference:.1e}"
-        )
+        print(f"\n{name}: batch {tuple(case.x.shape)}, solve = {STEPS} steps; "
+              f"largest relative difference of the logits {difference:.1e}")
         for way in ways:
             print(f"  {way:12s} wall {1e3 * wall[way]:9.1f} ms   CPU {1e3 * cpu[way]:9.1f} ms")
-        print(
-            f"  evaluation / floor       wall {wall['evaluation'] / wall['floor']:.3f}   "
-            f"CPU {cpu['evaluation'] / cpu['floor']:.3f}"
-        )
-        print(
-            f"  published / solve        wall {wall['published'] / wall['solve']:.3f}   "
-            f"CPU {cpu['published'] / cpu['solve']:.3f}"
-        )
+        print(f"  evaluation / floor       wall {wall['evaluation'] / wall['floor']:.3f}   "
+              f"CPU {cpu['evaluation'] / cpu['floor']:.3f}")
+        print(f"  published / solve        wall {wall['published'] / wall['solve']:.3f}   "
+              f"CPU {cpu['published'] / cpu['solve']:.3f}")
         ours, theirs = (peak(name, w, args.device) for w in ("solve", "published"))
         print(f"  peak memory: solve {ours:.0f} MB, published {theirs:.0f} MB, "
               f"ratio {ours / theirs:.3f}")  # fmt: skip

@@ -56,7 +56,9 @@ class Dense(Maps):
     def __init__(self) -> None:
         super().__init__()
         pairs = list(zip(SHAPES, SHAPES[1:], strict=False))
-        self.up = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for (a, _), (b, _) in pairs)
+        self.up = nn.ModuleList(
+            nn.Conv2d(a, b, 3, stride=2, padding=1) for (a, _), (b, _) in pairs
+        )
         self.down = nn.ModuleList(
             nn.ConvTranspose2d(b, a, 4, stride=2, padding=1) for (a, _), (b, _) in pairs
         )

@@ -32,8 +32,9 @@ def train_predify(
     """Train pc_shallow on digits: to classify, then its decoders to reconstruct.
 
     8,000 digits of the training split, some minutes on one core. The same seed on the same kind
-    of machine (torch's CPU capability, kept with the weights) gives the same weights to the byte, whatever the number of cores. After an
-    interruption the same command goes on behind the last complete epoch.
+    of machine (torch's CPU capability, kept with the weights) gives the same weights to the byte,
+    whatever the number of cores. After an interruption the same command goes on behind the last
+    complete epoch.
 
     Parameters
     ----------

@@ -15,3 +15,5 @@ from neurodyn.record import simulate as simulate
 from neurodyn.solve import Solution as Solution
 from neurodyn.solve import integrate as integrate
 from neurodyn.variable import Variable as Variable
+
+
