@@ -8,12 +8,12 @@ from neurodyn.adapter import SolverStats as SolverStats
 from neurodyn.dynamics import Dynamics as Dynamics
 from neurodyn.dynamics import bind as bind
 from neurodyn.film import Film as Film
+from neurodyn.kuramoto import Kuramoto as Kuramoto
 from neurodyn.predictive_coding import PredictiveCoding as PredictiveCoding
 from neurodyn.record import load as load
 from neurodyn.record import save as save
 from neurodyn.record import simulate as simulate
 from neurodyn.solve import Solution as Solution
 from neurodyn.solve import integrate as integrate
+from neurodyn.sphere import SphereOscillators as SphereOscillators
 from neurodyn.variable import Variable as Variable
-
-

@@ -40,6 +40,7 @@ def study_names() -> list[str]:
 for name in study_names():
     run.command(f"neurodyn.studies.{name}:{name}", name=name)
 train.command("neurodyn.models.train_predify:train_predify", name="predify")
+train.command("neurodyn.models.train_komplexnet:train_komplexnet", name="komplexnet")
 
 
 @app.command(name="list")

@@ -54,9 +54,7 @@ class Decoder(nn.Module):
             shape = (self.target[0], self.source[0], *[3] * (rank - 1))
         bound = 1 / math.sqrt(math.prod(shape[1:]))
         self.weight = nn.Parameter(torch.empty(shape).uniform_(-bound, bound, generator=generator))
-        self.bias = nn.Parameter(
-            torch.empty(shape[0]).uniform_(-bound, bound, generator=generator)
-        )
+        self.bias = nn.Parameter(torch.empty(shape[0]).uniform_(-bound, bound, generator=generator))
 
     def forward(self, state: Float[Tensor, " sample ..."]) -> Float[Tensor, " sample ..."]:
         """Predict the layer below."""

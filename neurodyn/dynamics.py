@@ -33,6 +33,10 @@ class Dynamics(nn.Module, ABC):
         The names, axes and units of the state, in the order of its tensors.
     readout_variable : Variable
         The same for the readout.
+    observables : tuple of Variable
+        What `observe` can report besides: recorded if it is named, never by default.
+    switches : tuple of float
+        Times at which the equation itself changes; runs are cut there, as at a stimulus'.
     layout : {"channels_last", "contiguous"}
         How maps lie in the solver's flat state. Channels last suits convolutions; give the
         weights the same layout, ``dynamics.to(memory_format=torch.channels_last)``.
@@ -60,6 +64,8 @@ class Dynamics(nn.Module, ABC):
     step: float = 1.0
     variables: tuple[Variable, ...]
     readout_variable = Variable("logits", ("category",))
+    observables: tuple[Variable, ...] = ()
+    switches: tuple[float, ...] = ()
     layout: Literal["channels_last", "contiguous"] = "channels_last"
 
     @abstractmethod
@@ -81,6 +87,10 @@ class Dynamics(nn.Module, ABC):
     def readout(self, state: State, drive: Drive) -> Tensor:
         """Return what the network reports, e.g. logits (sample, category)."""
 
+    def observe(self, name: str, t: Tensor, state: State, drive: Drive) -> Tensor:
+        """Return one of `observables` by name, samples first."""
+        raise NotImplementedError(f"{type(self).__name__} declares {name!r} and does not report it")
+
     def config(self) -> dict[str, Any]:
         """Return what a record says of this dynamics: plain values that JSON can hold."""
         return {"dynamics": type(self).__name__, "step": self.step}
@@ -96,6 +106,7 @@ class BoundDynamics(nn.Module):
         super().__init__()
         self.dynamics = dynamics
         self.stimulus = stimulus
+        self.until = math.inf
         self._made_from: list[tuple[Tensor, int, bool]] = []
         self._inference = False
         self._held: Drive = {}
@@ -128,7 +139,8 @@ class BoundDynamics(nn.Module):
         return self._held
 
     def forward(self, t: Tensor, state: State) -> State:
-        """Return dy/dt."""
+        """Return dy/dt; every time is before `until`, where the equation changes."""
+        t = before(t, self.until)
         return self.dynamics(t, state, self.drive(t))
 
     def initial_state(
@@ -195,6 +207,14 @@ def bind(dynamics: Dynamics, stimulus: Stimulus) -> BoundDynamics:
     if isinstance(stimulus, Tensor):
         bound.drive(0.0)  # now, so that what does not fit is refused here
     return bound
+
+
+def before(t: Tensor, stop: float) -> Tensor:
+    """Return t, or the last number of its precision before `stop` if it is not earlier."""
+    if stop == math.inf:
+        return t
+    end = torch.tensor(stop, dtype=t.dtype, device=t.device)
+    return torch.minimum(t, torch.nextafter(end, -torch.ones_like(end) * math.inf))
 
 
 def tensors_of(stimulus: Stimulus) -> list[Tensor]:

@@ -1,7 +1,7 @@
 """A run cut at the switches of its stimulus."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,14 +24,15 @@ class Piece:
     land: bool
 
 
-def cut(stimulus: Stimulus, times: list[float]) -> Iterable[Piece]:
-    """Cut a run at the stimulus' switches; a wanted time on a switch belongs to what follows.
+def cut(stimulus: Stimulus, times: list[float], own: Sequence[float] = ()) -> Iterable[Piece]:
+    """Cut a run at the switches of its stimulus, and those of the dynamics (`own`).
 
-    If the last time is a switch, the last piece has no length: it is only looked at.
+    A wanted time on a switch belongs to what follows. If the last time is a
+    switch, the last piece has no length: it is only looked at.
     """
     given = getattr(stimulus, "switches", ())
     try:
-        switches = sorted({float(s) for s in given})
+        switches = sorted({float(s) for s in (*given, *own)})
     except (TypeError, ValueError) as error:
         raise TypeError(f"the stimulus' switches must be a list of times, got {given!r}") from error
     if not all(map(math.isfinite, switches)):
@@ -45,7 +46,7 @@ def cut(stimulus: Stimulus, times: list[float]) -> Iterable[Piece]:
         if getattr(stimulus, "piecewise_constant", False):
             held = stimulus(torch.tensor(start, dtype=torch.float64))  # type: ignore[operator]
             check_stimulus(held)
-        elif switches:
+        elif switches and not isinstance(stimulus, Tensor):
             until = next((s for s in switches if s > start), math.inf)
             held = within(stimulus, start, until)  # type: ignore[arg-type]
         yield Piece(start, stop, inside, held, stop in switches)

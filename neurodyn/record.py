@@ -193,6 +193,7 @@ def keep(
     rows: slice, samples: int, times: int,
 ) -> None:  # fmt: skip
     """Copy one batch's results into the arrays of all samples."""
+    variables = {v.name: v for v in (*dynamics.variables, *dynamics.observables)}
     names = [v.name for v in dynamics.variables]
     if record is not None:
         watched = [record] if isinstance(record, str) or callable(record) else record
@@ -202,6 +203,8 @@ def keep(
         found["readout"] = solution.readout
     for name, tensor in found.items():
         values = tensor.cpu().numpy()
+        if name in variables:
+            values = variables[name].recorded(values)
         if name not in arrays:
             shape = (times, samples, *values.shape[2:])
             empty = np.nan if np.issubdtype(values.dtype, np.floating) else 0
@@ -273,7 +276,7 @@ def label(
     def array(name: str, variable: Variable) -> xr.Variable:
         return xr.Variable(("time", "sample", *variable.dims), arrays[name], variable.attrs)
 
-    variables = {v.name: v for v in dynamics.variables}
+    variables = {v.name: v for v in (*dynamics.variables, *dynamics.observables)}
     root = {}
     for name, values in arrays.items():
         if name == "readout":
@@ -284,9 +287,9 @@ def label(
     tree = {"/": axes.assign(root).assign_attrs(attrs)}
     for name, variable in variables.items():
         if name in arrays:
-            state = {variable.quantity: array(name, variable)}
-            shared = axes.reset_coords(drop=True)
-            tree[f"/layers/{name}"] = shared.assign(state).assign_attrs(attrs)
+            node = f"/layers/{variable.node or name}"
+            beside = tree.get(node, axes.reset_coords(drop=True).assign_attrs(attrs))
+            tree[node] = beside.assign({variable.quantity: array(name, variable)})
     return xr.DataTree.from_dict(tree)
 
 

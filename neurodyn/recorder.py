@@ -10,7 +10,7 @@ from torch import Tensor
 from neurodyn.dynamics import Drive, Dynamics, State
 from neurodyn.layout import Layout
 
-Watched = str | Callable[[Tensor, State], Tensor]
+Watched = str | Callable[[Tensor, State], Tensor | None]
 Record = Watched | Sequence[Watched] | None
 
 
@@ -29,9 +29,10 @@ class Recorder:
         self.times = times
         self.variables = [v.name for v in dynamics.variables]
         self.index = {name: i for i, name in enumerate(self.variables)}
-        known = [*self.variables, "readout"]
+        self.observables = [v.name for v in dynamics.observables]
+        known = [*self.variables, *self.observables, "readout"]
         if record is None:
-            record = known
+            record = [*self.variables, "readout"]
         elif isinstance(record, str) or callable(record):
             record = [record]
         elif not isinstance(record, Sequence):
@@ -75,9 +76,13 @@ class Recorder:
                         f"the readout has the axes sample, {', '.join(dims)}, as its "
                         f"readout_variable says, and the shape {tuple(seen[-1].shape)}"
                     )
+            elif name in self.observables:
+                seen.append(self.dynamics.observe(name, as_time(t), self.layout.unpack(y), drive))
             else:
                 assert callable(item)
-                value = item(torch.tensor(t, dtype=torch.float64), self.layout.unpack(y))
+                value = item(as_time(t), self.layout.unpack(y))
+                if value is None:  # it keeps what it wants itself
+                    value = y.new_empty(self.layout.samples, 0)
                 if not isinstance(value, Tensor) or value.shape[:1] != (self.layout.samples,):
                     got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
                     raise TypeError(
@@ -92,8 +97,17 @@ class Recorder:
         with torch.enable_grad():
             state = self.layout.unpack(y.detach())
             for name, item in self.watched.items():
-                start = torch.tensor(self.times[0], dtype=torch.float64)
-                if callable(item) and item(start, state).requires_grad:
+                start = as_time(self.times[0])
+                if not callable(item):
+                    continue
+                value = item(start, state)
+                if value is None:
+                    raise ValueError(
+                        f"the recorded function {name!r} keeps what it wants itself, and would be "
+                        "called again in the backward pass of gradient='checkpoint'; use "
+                        "gradient='none'"
+                    )
+                if value.requires_grad:
                     raise ValueError(
                         f"the recorded function {name!r} uses tensors that require grad, which "
                         "gradient='checkpoint' cannot see; record the state and apply the function "
@@ -124,7 +138,14 @@ class Recorder:
                 stacked = torch.stack(series[:n])
             else:
                 stacked = series[:n]
+            if not stacked.numel():
+                continue
             if name in self.index:
                 stacked = self.layout.shaped(self.index[name], stacked)
             collected[name] = stacked
         return collected
+
+
+def as_time(t: float) -> Tensor:
+    """Return a time as dynamics and functions see it."""
+    return torch.tensor(t, dtype=torch.float64)

@@ -19,6 +19,7 @@ from neurodyn.dynamics import (
     Dynamics,
     State,
     Stimulus,
+    before,
     check_stimulus,
     leaves,
     tensors_of,
@@ -113,8 +114,9 @@ def integrate(
         run backwards, a contracting flow expands and the error grows exponentially with time;
         and with a fixed step it is not the gradient of what was computed. "none": no graph.
     record : str, callable, or sequence of these, optional
-        What to keep: names of variables, "readout", or functions ``fn(t, state) -> Tensor
-        (sample, ...)`` kept under their ``__name__``. All states and the readout by default. What
+        What to keep: names of variables or of the dynamics' observables, "readout", or functions
+        ``fn(t, state) -> Tensor (sample, ...)`` kept under their ``__name__``; one that returns
+        None is called, and nothing is kept. All states and the readout by default. What
         is not named is never stored.
     generator : torch.Generator or sequence of these, optional
         For dynamics with a random initial state; of several, one draws for each sample.
@@ -158,7 +160,7 @@ def integrate(
         check_stimulus(stimulus(torch.tensor(wanted[0], dtype=torch.float64)))
     grad = torch.is_grad_enabled() and gradient != "none"
     with torch.set_grad_enabled(grad):
-        pieces = list(cut(stimulus, wanted))
+        pieces = list(cut(stimulus, wanted, dynamics.switches))
         drive = drive_at(dynamics, pieces[0].stimulus)
         if initial_state is None:
             initial_state = first_state(dynamics, drive(wanted[0]), generator)
@@ -266,8 +268,10 @@ class Solve:
 
     def adapter(self, piece: Piece, drive: DriveAt, observe: Callable, **kwargs: Any) -> Any:
         """Return the adapter for a piece under a drive; `observe` gets the recorder's tensors."""
+        until = self.until(piece)
 
         def field(t: Tensor, state: State) -> State:
+            t = before(t, until)
             return self.dynamics(t, state, drive(t))
 
         def see(i: int, t: float, y: Tensor) -> None:
@@ -280,6 +284,11 @@ class Solve:
             )
         points = grid(piece.start, piece.stop, self.step)
         return FixedSteps(field, self.layout, self.method, self.options, points, **common)
+
+    def until(self, piece: Piece) -> float:
+        """Return when the equation changes at the end of a piece, infinity if it does not."""
+        ends = piece.stop in self.dynamics.switches and piece.start < piece.stop
+        return piece.stop if ends else math.inf
 
     def straight(self, piece: Piece, drive: DriveAt, y: Tensor) -> Tensor:
         """Run through; under grad mode the graph holds every step."""
@@ -319,6 +328,7 @@ class Solve:
     def at_all_times(self, piece: Piece, drive: DriveAt, y: Tensor) -> Tensor:
         """Ask torchdiffeq for all times: its adjoint, and methods without callbacks."""
         bound = BoundDynamics(self.dynamics, piece.stimulus)
+        bound.until = self.until(piece)
         kind = Guarded if self.step is None else Counted
         adapter = (Adapter if self.method in OTHER else kind)(bound, self.layout)
         times = sorted({piece.start, *piece.times, piece.stop})

@@ -7,8 +7,9 @@ to the numbers of an uninterrupted run, and leave torch's global state as they f
 import math
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -269,10 +270,14 @@ def run_epochs(
     path: Path | None,
     fabric: "Fabric",
     progress: bool,
+    one_cycle: bool = False,
+    clip: float | None = None,
 ) -> Float[np.ndarray, "epoch split quantity"]:
     """Minimise a task's first quantity over `parameters`; return the means of all.
 
     A task returns sums over its batch: so the gradient does not depend on how devices share it.
+    With `one_cycle` the learning rate rises to its value and falls again over the whole training;
+    `clip` is the largest norm of the gradient.
     """
     for name, value in {"epochs": epochs, "batch_size": batch_size}.items():
         if value < 1 or value != int(value):
@@ -282,6 +287,8 @@ def run_epochs(
         "seed": generator.initial_seed(),
         "learning_rate": learning_rate,
         "batch_size": batch_size,
+        "schedule": f"one cycle over {epochs} epochs" if one_cycle else "constant",
+        "clip": str(clip),
         "data": checksum(data),
         "untrained": checksum(task.state_dict().values()),
         "precision": str(fabric.strategy.precision.precision),
@@ -294,13 +301,24 @@ def run_epochs(
         for parameter in chosen:
             parameter.requires_grad_(True)
         module, optimizer = fabric.setup(task, torch.optim.Adam(chosen, lr=learning_rate))
+        batches = math.ceil(len(data[0]) / batch_size)
+        rates = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, partial(cycle, epochs * batches) if one_cycle else lambda step: 1.0
+        )
         if path is not None and path.exists():
             saved = read_checkpoint(path, recipe, epochs)
             task.load_state_dict(saved["task"])
             optimizer.load_state_dict(saved["optimizer"])
+            rates.load_state_dict(saved["rates"])
             generator.set_state(saved["generator"])
             table = saved["table"]
-        batches = math.ceil(len(data[0]) / batch_size)
+
+        def step() -> None:
+            if clip is not None:
+                fabric.clip_gradients(task, optimizer, max_norm=clip)
+            optimizer.step()
+            rates.step()
+
         with tqdm(
             total=epochs * batches,
             initial=len(table) * batches,
@@ -309,7 +327,9 @@ def run_epochs(
             disable=not progress or fabric.global_rank > 0,
         ) as bar:
             while len(table) < epochs:
-                row = [train_epoch(module, optimizer, data, batch_size, generator, fabric, bar)]
+                row = [
+                    train_epoch(module, optimizer, step, data, batch_size, generator, fabric, bar)
+                ]
                 if test is not None:
                     row.append(evaluate(module, test, batch_size, fabric))
                 table.append(row)
@@ -317,15 +337,25 @@ def run_epochs(
                 if path is not None and fabric.global_rank == 0:
                     state = {"task": task.state_dict(), "optimizer": optimizer.state_dict()}
                     state |= {"generator": generator.get_state(), "table": table, "recipe": recipe}
+                    state["rates"] = rates.state_dict()
                     with atomic(path) as temporary:
                         torch.save(state, temporary)
         optimizer.zero_grad()
     return np.array(table)
 
 
+def cycle(steps: int, step: int) -> float:
+    """Return the part of the learning rate at a step: a rise over 3/10, then half a cosine."""
+    rise = 0.3 * steps
+    if step < rise:
+        return 0.04 + 0.96 * step / rise
+    return (1 + math.cos(math.pi * min(1.0, (step - rise) / (steps - rise)))) / 2
+
+
 def train_epoch(
     module: nn.Module,
     optimizer: torch.optim.Optimizer,
+    step: Callable[[], None],
     data: Data,
     batch_size: int,
     generator: torch.Generator,
@@ -342,7 +372,7 @@ def train_epoch(
         optimizer.zero_grad()
         # the devices' gradients are averaged, hence the factor
         fabric.backward(sums[0] * (fabric.world_size / len(batch)))
-        optimizer.step()
+        step()
         total = total + sums.detach()
         bar.update()
     whole = fabric.all_reduce(total, reduce_op="sum")

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Variable:
@@ -22,6 +24,13 @@ class Variable:
         (``run.layers["layer1"]["state"]``).
     references : str
         Authors, year, arXiv number or DOI.
+    period : float, optional
+        Of a cyclic quantity: it runs on while it is solved, and a record wraps it into
+        (-period / 2, period / 2].
+    unit_along : str
+        The axis along which a vector has length 1; a record shows it so.
+    node : str
+        The node of the record it lies in, ``run.layers[node]``; its own name by default.
 
     Examples
     --------
@@ -35,6 +44,9 @@ class Variable:
     long_name: str = ""
     quantity: str = "state"
     references: str = ""
+    period: float | None = None
+    unit_along: str = ""
+    node: str = ""
 
     def __post_init__(self) -> None:
         if not self.name or "/" in self.name:
@@ -53,3 +65,14 @@ class Variable:
         """The attributes of this variable's array in a Dataset."""
         attrs = {"long_name": self.long_name or self.name, "units": self.units}
         return attrs | ({"references": self.references} if self.references else {})
+
+    def recorded(self, values: np.ndarray) -> np.ndarray:
+        """Return values (time, sample, ...) as a record shows them: wrapped, of length 1."""
+        if self.unit_along:
+            axis = 2 + self.dims.index(self.unit_along)
+            return values / np.linalg.norm(values, axis=axis, keepdims=True)
+        if self.period is None:
+            return values
+        half = values.dtype.type(self.period / 2)
+        inside = -np.remainder(half - values, 2 * half) + half
+        return np.where(inside <= -half, half, inside)  # rounding can reach the open end

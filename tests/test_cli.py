@@ -24,7 +24,9 @@ def neurodyn(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_list_in_a_process_of_its_own() -> None:
     result = neurodyn("list")
     assert result.returncode == 0
-    assert result.stdout.startswith("predify  Accuracy on noisy digits over time")
+    lines = result.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["komplexnet", "predify"]
+    assert lines[1].startswith("predify     Accuracy on noisy digits over time")
 
 
 def test_run_in_a_process_of_its_own(tmp_path: Path) -> None:

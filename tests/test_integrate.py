@@ -914,3 +914,40 @@ def test_tolerances_of_zero_are_refused():
 def test_a_variable_does_not_name_time_and_sample(dims):
     with pytest.raises(ValueError, match="without being named"):
         nd.Variable("y", dims)
+
+
+class Switched(nd.Dynamics):
+    """dy/dt = [t >= 1]: the equation changes at t = 1."""
+
+    variables = (nd.Variable("y", ("unit",)),)
+    switches = (1.0,)
+
+    def __init__(self):
+        super().__init__()
+        self.gain = torch.nn.Parameter(torch.ones(()))
+
+    def drive(self, stimulus):
+        return {"input": stimulus}
+
+    def initial_state(self, drive, generator=None):
+        return (torch.zeros_like(drive["input"]),)
+
+    def forward(self, t, state, drive):
+        return (self.gain.to(state[0]) * (t >= 1).to(state[0]) + 0 * state[0],)
+
+    def readout(self, state, drive):
+        return state[0]
+
+
+@pytest.mark.parametrize("gradient", ["none", "backprop", "checkpoint", "adjoint"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("method", ["euler", "rk4", "dopri5", "bosh3", "implicit_adams"])
+def test_a_dynamics_that_changes_at_a_switch_does_so_there_and_not_before(method, dtype, gradient):
+    if method == "implicit_adams" and gradient in ("checkpoint", "adjoint"):
+        pytest.skip("refused")
+    options = {"step_size": 0.25} if method in ("euler", "rk4", "implicit_adams") else None
+    run = nd.integrate(
+        Switched(), torch.zeros(1, 1, dtype=dtype), [0.0, 1.0, 2.0], method=method,
+        options=options, gradient=gradient,
+    )  # fmt: skip
+    assert torch.allclose(run.readout.flatten(), torch.tensor([0.0, 0, 1], dtype=dtype), atol=1e-6)

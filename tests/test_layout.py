@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 FOLDERS = {"neurodyn": "neurodyn", "models": "neurodyn.models", "analysis": "neurodyn.analysis"}
 TOP = ("neurodyn.cli", "neurodyn.__main__", "neurodyn.studies")
-PLAIN = {*sys.stdlib_module_names, "numpy", "scipy", "xarray", "matplotlib", "jaxtyping"}
+PLAIN = {*sys.stdlib_module_names, "numpy", "scipy", "xarray", "matplotlib", "jaxtyping", "PIL"}
 
 # Every module by its import name, found without following the links.
 MODULES = {

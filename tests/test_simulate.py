@@ -577,3 +577,26 @@ def test_dates_are_refused(tmp_path):
     when = np.array(["2020-01-01"], dtype="datetime64[ns]")
     with pytest.raises(TypeError, match="astype"):
         nd.save(xr.Dataset({"when": ("sample", when)}), tmp_path / "x.nc")
+
+
+def test_a_function_that_returns_nothing_is_called_and_not_kept(coupled):
+    seen = []
+
+    def adds_up(t, state):
+        seen.append((float(t), len(state[0])))
+
+    run = nd.simulate(coupled(), rand(5, 4), [0, 0.5, 1], record=adds_up, batch_size=3)
+    assert seen == [(t, n) for n in (3, 2) for t in (0, 0.5, 1)]
+    assert not run.data_vars and not run.children
+
+
+def test_observables_lie_beside_their_variable_and_are_recorded_if_named():
+    model = nd.Kuramoto(torch.ones(1, 1, 3, 3), rate=0.1)
+    x = rand(2, 1, 4, 4).float().abs()
+    default = nd.simulate(model, x, [0, 1])
+    assert set(default.layers["phase"].data_vars) == {"phase"}
+    both = nd.simulate(model, x, [0, 1], record=["amplitude", "phase"])
+    assert set(both.layers["phase"].data_vars) == {"phase", "amplitude"}
+    assert np.array_equal(both.layers["phase"]["amplitude"][1], x)
+    with pytest.raises(ValueError, match="amplitude"):
+        nd.simulate(model, x, [0, 1], record="amplitudes")
