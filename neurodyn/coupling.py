@@ -32,7 +32,7 @@ class Coupling(nn.Module):
         raise NotImplementedError
 
     def asymmetry(self) -> float:
-        """Return the largest |K_ij - K_ji| relative to the largest |K_ij|."""
+        """Return the largest difference of K and its transpose, relative to the largest entry."""
         raise NotImplementedError
 
 
@@ -110,7 +110,7 @@ class Convolution(Coupling):
         return (unfold(out) if folded else out).to(x.dtype)
 
     def asymmetry(self) -> float:
-        """Return the largest |K_ij - K_ji| relative to the largest |K_ij|."""
+        """Return the largest difference of K and its transpose, relative to the largest entry."""
         if self.padding == "replicate":
             return 1.0  # a border oscillator is read by more than it reads
         kernel = self.kernel.detach()
@@ -224,7 +224,7 @@ class Graph(Coupling):
         return torch.sparse.mm(matrix, x.T).T
 
     def asymmetry(self) -> float:
-        """Return the largest |K_ij - K_ji| relative to the largest |K_ij|."""
+        """Return the largest difference of K and its transpose, relative to the largest entry."""
         weight = self.weight.detach()
         if not self.sparse:
             return relative(weight - weight.T, weight)

@@ -195,7 +195,7 @@ class Kuramoto(Dynamics):
         return real, imaginary
 
     def readout(self, state: State, drive: Drive) -> Float[Tensor, " sample"]:
-        """Return R = |sum_j b_j exp(i theta_j)| / sum_j |b_j|."""
+        """Return the order parameter R of each sample."""
         (theta,) = state
         gate = drive["gate"]
         real, imaginary = total(gate * theta.cos()), total(gate * theta.sin())
