@@ -40,9 +40,11 @@ def synchrony_loss(
     r"""Return how far phases are from one cluster for each object, evenly spread; 0 is perfect.
 
     .. math::
-        R_{gc} &= \frac{|\sum_p w_{gcp} e^{i\theta_{cp}}|}{\sum_p w_{gcp}}, \qquad
-        \mathrm{synchrony} = 1 - \frac1G \sum_g \langle R_{gc} \rangle_c \\
-        \mathrm{desynchrony} &= \sum_{m=1}^{\lfloor G/2 \rfloor} \frac{1}{2 G m^2}
+        R_{gc} = \frac{|\sum_p w_{gcp} e^{i\theta_{cp}}|}{\sum_p w_{gcp}}, \qquad
+        \mathrm{synchrony} = 1 - \frac1G \sum_g \langle R_{gc} \rangle_c
+
+    .. math::
+        \mathrm{desynchrony} = \sum_{m=1}^{\lfloor G/2 \rfloor} \frac{1}{2 G m^2}
             \Big| \sum_g e^{i m \mu_g} \Big|^2, \qquad
         \mathrm{loss} = \frac{\mathrm{synchrony} + \mathrm{desynchrony}}
             {1 + \frac G2 \sum_m m^{-2}}

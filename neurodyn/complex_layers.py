@@ -12,9 +12,11 @@ class ComplexLayer(nn.Module):
     r"""A real layer made to take and return complex activations.
 
     .. math::
-        \psi &= (W\,\mathrm{Re}\,z + w_0) + i\,(W\,\mathrm{Im}\,z + w_0), \qquad
-        \chi = W |z| + w_0 \\
-        m &= \tfrac12 |\psi| + \tfrac12 \chi, \qquad
+        \psi = (W\,\mathrm{Re}\,z + w_0) + i\,(W\,\mathrm{Im}\,z + w_0), \qquad
+        \chi = W |z| + w_0
+
+    .. math::
+        m = \tfrac12 |\psi| + \tfrac12 \chi, \qquad
         \mathrm{out} = \mathrm{relu}(\mathrm{norm}(m))\, \frac{\psi}{|\psi|}
 
     Inputs in phase add, inputs out of phase cancel in :math:`\psi`; the classic term

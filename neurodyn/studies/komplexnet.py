@@ -119,8 +119,9 @@ def komplexnet(
         largest logits, as many as there are; "recall", their share among those; "synchrony_loss",
         0 for one cluster of phases per digit, evenly spread; "order_parameter", of the phases
         within a digit; "foreground_ari" (scene, way, seed, sample), of clusters of the last phases
-        with the digits; "nfe" (scene, way, seed); and "accuracy" and means of the others with intervals over
-        training seeds (Student's t), and "difference" from the real twin, paired by training seed.
+        with the digits; "nfe" (scene, way, seed); "accuracy" and means of the others, with
+        intervals over training seeds (Student's t), and "difference" from the real twin, paired
+        by training seed.
 
     References
     ----------
