@@ -67,9 +67,8 @@ def over_training_seeds(answers: xr.Dataset, *, reference: str) -> xr.Dataset:
     Parameters
     ----------
     answers : Dataset
-        ``exact``, ``recall``, ``synchrony_loss``, ``order_parameter`` (scene, way, seed, sample,
-        time) and ``foreground_ari`` (scene, way, seed, sample), as `neurodyn.studies.komplexnet`
-        makes them.
+        ``exact``, ``recall``, ``synchrony_loss``, ``order_parameter`` and ``foreground_ari``
+        (scene, way, seed, sample, time), as `neurodyn.studies.komplexnet` makes them.
     reference : str
         The way that differences in exact accuracy are taken from, paired by seed.
 

@@ -29,7 +29,7 @@ def table(result: xr.Dataset, published: Published) -> Rows:
             line = result.sel(scene=scene, way=way)
             low, high = line.accuracy_ci.isel(time=-1).values
             below, above = line.difference_ci.isel(time=-1).values
-            ari = float(line.mean_foreground_ari)
+            ari = float(line.mean_foreground_ari.isel(time=-1))
             theirs = published.get((str(scene), str(way)), (np.nan, np.nan))
             rows.append([
                 str(scene), str(way), *(f"{line.accuracy.values[t]:.3f}" for t in (0, 1, -1)),
