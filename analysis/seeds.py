@@ -1,6 +1,5 @@
 """What networks trained from several seeds have in common, with an interval over them."""
 
-import numpy as np
 import xarray as xr
 from scipy import stats
 
@@ -94,14 +93,3 @@ def over_training_seeds(answers: xr.Dataset, *, reference: str) -> xr.Dataset:
         found[name], found[f"{name}_ci"] = summary["mean"], summary.mean_ci
     found.ci_bound.attrs = {"long_name": "bound of the interval", "units": "1"}
     return found
-
-
-def excludes_zero(low: float, high: float) -> bool:
-    """Tell whether an interval lies on one side of 0.
-
-    Examples
-    --------
-    >>> excludes_zero(0.1, 0.2), excludes_zero(-0.1, 0.2)
-    (True, False)
-    """
-    return bool(np.sign(low) == np.sign(high) != 0)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
-from neurodyn.analysis.report import Rows, markdown
-from neurodyn.analysis.seeds import excludes_zero, seed_interval
+from neurodyn.analysis.report import Rows, markdown, verdict
+from neurodyn.analysis.seeds import seed_interval
 
 Published = Mapping[tuple[str, str], tuple[float, float]]
 
@@ -63,9 +63,7 @@ def interval(gaps: np.ndarray) -> str:
     low, high = found.mean_ci.values
     if low == high:
         return f"{float(found['mean']):+.3f}, the same for every seed: no interval"
-    verdict = "higher" if low > 0 else "lower"
-    word = verdict if excludes_zero(low, high) else "no reliable difference"
-    return f"{float(found['mean']):+.3f} [{low:+.3f}, {high:+.3f}], {word}"
+    return f"{float(found['mean']):+.3f} [{low:+.3f}, {high:+.3f}], {verdict(low, high)}"
 
 
 def page(result: xr.Dataset, published: Published) -> str:

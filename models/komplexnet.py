@@ -155,8 +155,7 @@ class KomplexNet(nd.Kuramoto):
             self.head = ComplexHead(mode)
         self.filters.to_empty(device="cpu")
         self.head.to_empty(device="cpu")
-        initialise(self.head, torch.Generator().manual_seed(seed))
-        self.head.reset_norms()
+        start(self.head, seed)
         if mode == "features":
             self.filters.weight = nn.Parameter(oriented_filters())
         else:
@@ -230,12 +229,6 @@ class ComplexHead(nn.Module):
         z = z if self.stem is None else self.stem(z)
         m = self.category.magnitude(self.hidden(self.convolution(z).flatten(1)))
         return m - m.amax(1, keepdim=True) / 3
-
-    def reset_norms(self) -> None:
-        """Let norms begin as the identity."""
-        for module in self.modules():
-            if isinstance(module, nn.InstanceNorm2d | nn.LayerNorm):
-                module.reset_parameters()
 
 
 class Feedback(nn.Module):
@@ -330,7 +323,7 @@ class VisionTransformerTwin(nn.Module):
 
 
 def start(module: nn.Module, seed: int) -> None:
-    """Draw the weights of real layers from a seed; norms begin as the identity."""
+    """Draw the weights of layers from a seed; norms begin as the identity."""
     generator = torch.Generator().manual_seed(seed)
     initialise(module, generator)
     for part in module.modules():

@@ -191,10 +191,14 @@ def detection_loss(logits: Tensor, target: Tensor) -> Float[Tensor, " sample"]:
 
 def exact(logits: Tensor, target: Tensor) -> Float[Tensor, " sample"]:
     """Return 1 where the largest logits are the categories shown, as many as there are."""
+    return (top_recall(logits, target) == 1).float()
+
+
+def top_recall(logits: Tensor, target: Tensor) -> Float[Tensor, " sample"]:
+    """Return the share of the categories shown that are among as many largest logits."""
     order = logits.argsort(1, descending=True)
-    ranked = target.gather(1, order)
-    hits = ranked.cumsum(1).gather(1, target.sum(1, keepdim=True).long() - 1)[:, 0]
-    return (hits == target.sum(1)).float()
+    hits = target.gather(1, order).cumsum(1).gather(1, target.sum(1, keepdim=True).long() - 1)
+    return hits[:, 0] / target.sum(1)
 
 
 def reading_parameters(model: KomplexNet | RealTwin) -> Iterable[nn.Parameter]:

@@ -217,6 +217,19 @@ def before(t: Tensor, stop: float) -> Tensor:
     return torch.minimum(t, torch.nextafter(end, -torch.ones_like(end) * math.inf))
 
 
+def check_published_step(
+    whose: str, update: str, flow: str, own: float, method: str, step: float | None
+) -> None:
+    """Refuse any solver but Euler's own step for an update that is not the `flow`."""
+    if update != flow and (method != "euler" or step != own):
+        by = "adaptive steps" if step is None else f"steps of {step:g}"
+        raise ValueError(
+            f"update={update!r} is {whose} published step, method='euler' with a step of {own:g}; "
+            f"got {method!r} with {by}. Use update={flow!r} (the differential equation) with other "
+            "solvers"
+        )
+
+
 def tensors_of(stimulus: Stimulus) -> list[Tensor]:
     """Return the tensors a stimulus is known to be made of."""
     if isinstance(stimulus, Tensor):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from neurodyn.backbone import Backbone, check_evaluation_mode
 from neurodyn.decoders import Decoder, Unmade, reach
-from neurodyn.dynamics import Drive, Dynamics, State
+from neurodyn.dynamics import Drive, Dynamics, State, check_published_step
 from neurodyn.rates import Rates, TrainableRates, per_layer
 from neurodyn.variable import Variable
 
@@ -318,13 +318,7 @@ class PredictiveCoding(Dynamics):
 
     def check_solver(self, method: str, step: float | None) -> None:
         """Refuse anything but Predify's own step for Predify's order."""
-        if self.update == "sequential" and (method != "euler" or step != self.step):
-            by = "adaptive steps" if step is None else f"steps of {step:g}"
-            raise ValueError(
-                f"update='sequential' is Predify's published step, method='euler' with a step of "
-                f"{self.step:g}; got {method!r} with {by}. Use update='simultaneous' (the "
-                "differential equation) with other solvers"
-            )
+        check_published_step("Predify's", self.update, "simultaneous", self.step, method, step)
 
 
 def plus(total: Tensor | None, rate: float | Tensor, term: Tensor) -> Tensor:

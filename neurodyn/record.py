@@ -112,6 +112,16 @@ def simulate(
     axes = root_axes(wanted, samples, time_constant, coords, taken)
     arrays: dict[str, np.ndarray] = {}
     stats = SolverStats()
+
+    def tree() -> xr.DataTree:
+        attrs = provenance(dynamics, seed, method, rtol, atol, options, stats)
+        try:
+            return label(arrays, dynamics, axes, attrs)
+        except ValueError as error:  # along an axis whose length was not known before
+            warnings.warn(f"coords were left out, they do not fit: {error}", stacklevel=3)
+            plain = root_axes(wanted, samples, time_constant, None, taken)
+            return label(arrays, dynamics, plain, attrs)
+
     span = wanted[-1] - wanted[0]
     size = min(batch_size or samples, samples)
     bar = tqdm(
@@ -146,17 +156,9 @@ def simulate(
                 keep(arrays, dynamics, record, solution, rows, samples, len(wanted))
                 stats.add(solution.stats)
     except SolverError as error:
-        attrs = provenance(dynamics, seed, method, rtol, atol, options, stats)
-        error.recorded = label(arrays, dynamics, axes, attrs)
+        error.recorded = tree()
         raise
-    attrs = provenance(dynamics, seed, method, rtol, atol, options, stats)
-    try:
-        return label(arrays, dynamics, axes, attrs)
-    except ValueError as error:  # along an axis whose length was not known before
-        warnings.warn(f"coords were left out, they do not fit the record: {error}", stacklevel=2)
-        return label(
-            arrays, dynamics, root_axes(wanted, samples, time_constant, None, taken), attrs
-        )
+    return tree()
 
 
 def batch(stimulus: Stimulus, rows: slice, samples: int, device: torch.device) -> Stimulus:
@@ -345,8 +347,8 @@ def check_attrs(attrs: Mapping[Any, Any], codes: Sequence[str]) -> None:
     for name, value in attrs.items():
         if name in codes:
             raise ValueError(
-                f"an attribute cannot be called {name!r} here: netCDF would read the numbers "
-                f"otherwise for it, as for {', '.join(codes)}; rename it"
+                f"an attribute cannot be called {name!r} here: in the file that name has a meaning "
+                f"of its own, as have {', '.join(codes)}; rename it"
             )
         one = isinstance(value, list | tuple | np.ndarray) and np.size(value) == 1
         if isinstance(value, bool | np.bool_ | bytes | Mapping) or value is None or one:

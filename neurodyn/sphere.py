@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from neurodyn.coupling import Coupling, MeanField, coupling_from, hold
-from neurodyn.dynamics import Drive, Dynamics, State
+from neurodyn.dynamics import Drive, Dynamics, State, check_published_step
 from neurodyn.variable import Variable
 
 AKORN = "Miyato, Loewe, Geiger & Welling (2025), ICLR, arXiv:2410.13821"
@@ -241,13 +241,7 @@ class SphereOscillators(Dynamics):
 
     def check_solver(self, method: str, step: float | None) -> None:
         """Refuse anything but its own step for the retraction."""
-        if self.update == "retraction" and (method != "euler" or step != self.step):
-            by = "adaptive steps" if step is None else f"steps of {step:g}"
-            raise ValueError(
-                f"update='retraction' is the published step, method='euler' with a step of "
-                f"{self.step:g}; got {method!r} with {by}. Use update='flow' (the differential "
-                "equation) with other solvers"
-            )
+        check_published_step("AKOrN's", self.update, "flow", self.step, method, step)
 
     def config(self) -> dict[str, Any]:
         """Return the options as plain values."""

@@ -18,7 +18,7 @@ from neurodyn import analysis, models
 from neurodyn.analysis import synchrony_report as report
 from neurodyn.cells import cell, in_parallel, weights_hash
 from neurodyn.models.binding import ideal_phases, synchrony_loss
-from neurodyn.models.train_komplexnet import exact
+from neurodyn.models.train_komplexnet import top_recall
 
 STEPS = 15
 EVERY = 5
@@ -132,7 +132,7 @@ def komplexnet(
     config = {name: value for name, value in locals().items() if name != "out"}
     check(images, training_seeds, batch_size, seed)
     folder = Path(out)
-    answers = run_cells(folder / "cells", **{k: config[k] for k in config})
+    answers = run_cells(folder / "cells", **config)
     result = analysis.over_training_seeds(answers, reference="real")
     result.attrs = {
         "title": "Accuracy and synchrony over time for scenes of several digits",
@@ -239,11 +239,10 @@ def answered(
         agreement[::EVERY] = [
             segmented(at, torch.cat(amplitudes), scenes.masks) for at in different
         ]
-    right = torch.stack([exact(at, target) for at in logits]).bool()
     recall = torch.stack([top_recall(at, target) for at in logits])
     dims = ("time", "sample")
     about = {
-        "exact": (right, "all digits right"),
+        "exact": (recall == 1, "all digits right"),
         "recall": (recall, "share of the digits found"),
         "synchrony_loss": (loss, "distance from one cluster of phases per digit"),
         "order_parameter": (order, "order parameter within digits"),
@@ -279,13 +278,6 @@ def phases_at_zero(images: int, seed: int) -> Tensor:
     return 2 * torch.pi * torch.rand(images, 8, 32, 32, generator=generator) - torch.pi
 
 
-def top_recall(logits: Tensor, target: Tensor) -> Tensor:
-    """Return the share of the digits shown that are among as many largest logits."""
-    order = logits.argsort(1, descending=True)
-    hits = target.gather(1, order).cumsum(1).gather(1, target.sum(1, keepdim=True).long() - 1)
-    return hits[:, 0] / target.sum(1)
-
-
 def check(images: int, training_seeds: Sequence[int], batch_size: int, seed: int) -> None:
     """Refuse a configuration that cannot be run, and say what can."""
     for name, value, least in (("images", images, 1), ("batch_size", batch_size, 1),
@@ -315,10 +307,8 @@ def write(result: xr.Dataset, folder: Path, training_seed: int, seed: int) -> No
     )  # fmt: skip
     data = run.layers["phase"].to_dataset().isel(sample=0)
     shown = scenes.to_xarray().isel(sample=0)
-    analysis.phase_strip(data, shown.image.isel(channel=0), shown["mask"]).savefig(
-        folder / "phases.png", dpi=200
-    )
     image = shown.image.isel(channel=0)
+    analysis.phase_strip(data, image, shown["mask"]).savefig(folder / "phases.png", dpi=200)
     analysis.phase_film(data, folder / "film.gif", image=image, mask=shown["mask"])
     page = report.page(result, PUBLISHED)
     (folder / "summary.md").write_text(page, encoding="utf-8")
