@@ -1,7 +1,14 @@
 """The published networks by name: backbone, dynamics, decoders and weights."""
 
+from neurodyn.models.chunk_learners import ChunkLearner as ChunkLearner
+from neurodyn.models.chunk_learners import ExemplarLearner as ExemplarLearner
+from neurodyn.models.continuous_rnn import ContinuousRNN as ContinuousRNN
+from neurodyn.models.grammar_nets import GrammarNets as GrammarNets
 from neurodyn.models.komplexnet import KomplexNet as KomplexNet
 from neurodyn.models.komplexnet import RealTwin as RealTwin
 from neurodyn.models.komplexnet import VisionTransformerTwin as VisionTransformerTwin
 from neurodyn.models.komplexnet import komplexnet as komplexnet
+from neurodyn.models.participants import simulated_participants as simulated_participants
 from neurodyn.models.pc_shallow import pc_shallow as pc_shallow
+from neurodyn.models.train_grammar import train_nets as train_nets
+from neurodyn.models.yoke_grammar import yoked as yoked

@@ -18,7 +18,10 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 FOLDERS = {"neurodyn": "neurodyn", "models": "neurodyn.models", "analysis": "neurodyn.analysis"}
 TOP = ("neurodyn.cli", "neurodyn.__main__", "neurodyn.studies")
-PLAIN = {*sys.stdlib_module_names, "numpy", "scipy", "xarray", "matplotlib", "jaxtyping", "PIL"}
+PLAIN = {
+    *sys.stdlib_module_names, "numpy", "scipy", "xarray", "matplotlib", "jaxtyping", "PIL",
+    "statsmodels",  # the extra "behaviour", imported where it is used
+}  # fmt: skip
 
 # Every module by its import name, found without following the links.
 MODULES = {

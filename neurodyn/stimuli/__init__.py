@@ -1,8 +1,10 @@
 """What the networks see: made from a seed or shipped with the package, never downloaded."""
 
+from neurodyn.stimuli import grammar as grammar
 from neurodyn.stimuli.backgrounds import read_cifar as read_cifar
 from neurodyn.stimuli.backgrounds import read_images as read_images
 from neurodyn.stimuli.digits import digits as digits
+from neurodyn.stimuli.grammar_items import stimulus_set as stimulus_set
 from neurodyn.stimuli.items import Items as Items
 from neurodyn.stimuli.items import read_items as read_items
 from neurodyn.stimuli.noise import gaussian as gaussian

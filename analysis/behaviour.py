@@ -1,0 +1,316 @@
+"""People and networks on the same trials: how alike they are, metric by metric, with ceilings."""
+
+import json
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import xarray as xr
+
+from neurodyn.analysis.choice_history import choice_history
+from neurodyn.analysis.feature_profiles import feature_profile
+from neurodyn.analysis.likeness import (
+    Found,
+    accuracy_gap,
+    consistency,
+    correlation,
+    cosine,
+    curve_area,
+    detection_gap,
+    distance,
+    likelihood,
+    of_weights,
+)
+
+METRICS = {
+    "accuracy_gap": "accuracy, network minus people",
+    "d_prime_gap": "d', network minus people",
+    "criterion_gap": "criterion, network minus people",
+    "curve_area": "area between learning curves",
+    "item_correlation": "item correlation",
+    "kappa_correct": "error consistency",
+    "kappa_response": "response consistency",
+    "pseudo_r2": "pseudo-R\N{SUPERSCRIPT TWO} of choices",
+    "history_distance": "distance of choice-history weights",
+    "feature_cosine": "cosine of feature weights",
+}
+CEILINGS = {
+    "accuracy_gap": "none",
+    "d_prime_gap": "none",
+    "criterion_gap": "none",
+    "curve_area": "mean area between the curves of random halves of the people",
+    "item_correlation": "sqrt(R), R the split-half reliability by Spearman and Brown",
+    "kappa_correct": "mean kappa of two people",
+    "kappa_response": "mean kappa of two people",
+    "pseudo_r2": "the other people's endorsement of the string in the network's place",
+    "history_distance": "mean distance between random halves of the people",
+    "feature_cosine": "mean cosine between random halves of the people",
+}
+BY_ITEM = ("item_correlation", "kappa_correct", "kappa_response", "pseudo_r2", "feature_cosine")
+SHARED = 20
+"""Strings seen by four people or more that a correlation over strings is asked to have."""
+REFERENCES = (
+    "Alamia, Gauducheau, Paisios & VanRullen (2020), Sci. Rep. 10:22172, arXiv:1902.04861; "
+    "Geirhos, Meding & Wichmann (2020), arXiv:2006.16736; Rajalingham et al. (2018), J. Neurosci. "
+    "38, 7255-7269; Owen (2007), Ann. Appl. Stat. 1, 386-411"
+)
+
+
+def compare(
+    trials: xr.Dataset,
+    networks: xr.Dataset,
+    *,
+    items: xr.Dataset | None = None,
+    features: Sequence[str] = (),
+    exclude: Sequence[float] = (8.0,),
+    resamples: int = 300,
+    level: float = 0.95,
+    seed: int = 0,
+) -> xr.Dataset:
+    r"""Return how alike people and networks are that saw the very same trials.
+
+    The networks are yoked: each learnt from one person's strings and feedback, in that person's
+    order, and answered every trial before its feedback. Where a metric needs yes or no, an output
+    of 1/2 or more is the response "grammatical".
+
+    - Differences of accuracy, d' and criterion (pooled over people), network minus people.
+    - Area between the learning curves over blocks: :math:`\int |h - m|\, dx / (x_K - x_1)`.
+    - Correlation of endorsement over strings, within grammatical classes, beside sqrt(R).
+    - Cohen's kappa, on being right and on the response, of a person with a network that was yoked
+      to *another* person, beside that of two people: both answered a string at different times.
+    - Pseudo-R2 of single choices with bias, temperature and lapse fitted, on held-out trials.
+    - Distance of choice-history weights; cosine of the weights of features of strings.
+
+    Intervals are percentile bootstraps over subjects, items and seeds (crossed) where the metric
+    is a mean over them, over subjects and seeds otherwise (`clusters`). Seeds are training runs,
+    not subjects: more of them say nothing about people. No correction for several metrics. Where a
+    metric is no mean, resampling adds noise of its own, which lowers correlations and lifts areas
+    and distances; the resampled values are therefore moved so that their median is the estimate.
+    Areas and distances are never below 0, and noise alone lifts them: read them beside the ceiling,
+    which halves of the people set, twice as noisy as all.
+
+    Parameters
+    ----------
+    trials : Dataset
+        People's trials, with feedback: the table of `neurodyn.analysis.read_trials` or of
+        `neurodyn.models.simulated_participants`.
+    networks : Dataset
+        ``output`` (family, seed, trial) on the same trials, from `neurodyn.models.yoked`.
+    items : Dataset, optional
+        ``string``, ``grammar`` and features over ``item``, for the cosine of feature weights.
+    features : sequence of str
+        Names of variables of `items`.
+    exclude : sequence of float
+        Blocks left out: block 8 by default, with which the paper chose the networks.
+    resamples, level, seed
+        Of the bootstrap.
+
+    Returns
+    -------
+    Dataset
+        ``value``, ``value_ci`` (..., ci_bound), ``ceiling``, ``ceiling_ci`` over (grammar, family,
+        metric); coordinates ``metric_name`` and ``ceiling_name``; ``clusters`` (metric);
+        ``why`` (grammar, metric), the reason where a metric is not there; ``subjects``, ``seeds``,
+        ``strings``, ``trials`` (grammar). NaN also where a reliability is not above zero.
+
+    Raises
+    ------
+    ValueError
+        When trials and networks do not fit, or nothing is left to compare.
+
+    References
+    ----------
+    Alamia, Gauducheau, Paisios & VanRullen (2020), Sci. Rep. 10:22172 (areas, choice of networks).
+    Geirhos, Meding & Wichmann (2020), arXiv:2006.16736. Owen (2007), Ann. Appl. Stat. 1, 386-411.
+
+    Examples
+    --------
+    >>> draw = np.random.default_rng(0)
+    >>> n = 480
+    >>> trials = xr.Dataset(
+    ...     {"subject": ("trial", np.repeat(list("abcd"), 120)),
+    ...      "position": ("trial", np.tile(np.arange(1.0, 121), 4)),
+    ...      "block": ("trial", np.tile(np.repeat([1.0, 2.0], 60), 4)),
+    ...      "item": ("trial", draw.choice(list("PQRSTUVW"), n))})
+    >>> even = np.isin(trials["item"], list("PQRS")).astype(float)
+    >>> said = (draw.random(n) < 0.3 + 0.4 * even).astype(float)
+    >>> trials = trials.assign(
+    ...     grammar=("trial", ["A"] * n), grammatical=("trial", even), response=("trial", said),
+    ...     correct=("trial", (said == even).astype(float)))
+    >>> output = np.clip(even, 0.2, 0.8) + draw.uniform(-0.1, 0.1, (1, 2, n))
+    >>> networks = xr.Dataset(
+    ...     {"output": (("family", "seed", "trial"), output)}, {"family": ["chunk"]})
+    >>> found = compare(trials, networks, resamples=100)
+    >>> found.value.sel(metric="accuracy_gap").round(1).item()
+    0.3
+    """
+    check(trials, networks, exclude, resamples)
+    block = trials["block"].values if "block" in trials else np.full(trials.sizes["trial"], np.nan)
+    usable = np.isfinite(trials.response.values) & np.isfinite(trials.grammatical.values)
+    usable &= ~np.isin(block, list(exclude))
+    names = trials.grammar.values.astype(str)
+    grammars = list(dict.fromkeys(names[usable].tolist()))
+    if not grammars:
+        raise ValueError("no trial is left: none outside the excluded blocks has a response")
+    parts = []
+    for grammar in grammars:
+        rows = np.flatnonzero(usable & (names == grammar))
+        people = trials.isel(trial=rows)
+        if len(np.unique(people.subject.values)) < 2:
+            raise ValueError(
+                f"grammar {grammar!r} has trials of one person; an interval over people needs two"
+            )
+        answers = networks.isel(trial=rows).assign(
+            {name: people[name] for name in ("subject", "item", "grammatical")}
+        )
+        known = None
+        if items is not None:
+            known = items.isel(item=items.grammar.values.astype(str) == grammar)
+        parts.append(of_one_grammar(people, answers, known, features, resamples, level, seed))
+    result = xr.concat(parts, dim=xr.IndexVariable("grammar", grammars), combine_attrs="override")
+    return labelled(result, exclude, resamples, level, seed)
+
+
+def of_one_grammar(
+    people: xr.Dataset, answers: xr.Dataset, items: xr.Dataset | None, features: Sequence[str],
+    resamples: int, level: float, seed: int,
+) -> xr.Dataset:  # fmt: skip
+    """Return all metrics for the people of one grammar."""
+    how = {"resamples": resamples, "level": level, "seed": seed}
+    metrics: dict[str, Callable[[], Found]] = {
+        "accuracy_gap": lambda: accuracy_gap(people, answers, how),
+        "d_prime_gap": lambda: detection_gap(people, answers, "d_prime", how),
+        "criterion_gap": lambda: detection_gap(people, answers, "criterion", how),
+        "curve_area": lambda: curve_area(people, answers, how),
+        "item_correlation": lambda: correlation(people, answers, how),
+        "kappa_correct": lambda: consistency(people, answers, "correct", how),
+        "kappa_response": lambda: consistency(people, answers, "response", how),
+        "pseudo_r2": lambda: likelihood(people, answers, how),
+        "history_distance": lambda: of_weights(
+            choice_history(people).weight, choice_history(people, answers).weight, distance, how
+        ),
+        "feature_cosine": lambda: of_weights(
+            feature_profile(people, items, features).weight,  # type: ignore[arg-type]
+            feature_profile(answers, items, features).weight,  # type: ignore[arg-type]
+            cosine,
+            how,
+        ),
+    }
+    families = answers.family.values
+    empty = xr.DataArray(np.full(len(families), np.nan), {"family": families}, dims="family")
+    bounds = empty.expand_dims(ci_bound=["lower", "upper"]).transpose("family", "ci_bound")
+    found, why = [], []
+    for name, measure in metrics.items():
+        why.append(missing(name, people, items, features))
+        one = Found(empty, bounds) if why[-1] else measure()
+        parts = {
+            "value": one.value,
+            "value_ci": one.value_ci,
+            "ceiling": empty.fillna(one.ceiling),
+            "ceiling_ci": bounds.fillna(one.ceiling_ci),
+        }
+        found.append(xr.Dataset({key: x.reset_coords(drop=True) for key, x in parts.items()}))
+    result = xr.concat(found, dim=xr.IndexVariable("metric", list(metrics)), join="override")
+    strings = np.unique(people["item"].values.astype(str))
+    return result.assign(
+        why=("metric", why),
+        subjects=len(np.unique(people.subject.values)),
+        seeds=answers.sizes["seed"],
+        strings=int((strings != "").sum()),
+        trials=people.sizes["trial"],
+    )
+
+
+def missing(
+    metric: str, people: xr.Dataset, items: xr.Dataset | None, features: Sequence[str]
+) -> str:
+    """Return why a metric cannot be had from these trials; "" if it can."""
+    if metric in BY_ITEM and (people["item"].values.astype(str) == "").any():
+        return "the trials do not name their strings"
+    if metric == "item_correlation":
+        pairs = np.unique(np.stack([people["item"].values, people.subject.values]), axis=1)
+        _, seen = np.unique(pairs[0], return_counts=True)
+        if (seen >= 4).sum() < SHARED:
+            return f"{(seen >= 4).sum()} strings were seen by four people or more, of {SHARED}"
+    if metric in ("curve_area", "history_distance"):
+        for name in ("block",) if metric == "curve_area" else ("position",):
+            if name not in people or not np.isfinite(people[name].values).all():
+                return f"the {name} of some trials is unknown"
+    if metric == "curve_area" and len(np.unique(people.block.values)) < 2:
+        return "a curve needs two blocks"
+    if metric == "feature_cosine" and (items is None or not len(features)):
+        return "no features of the strings were given"
+    return ""
+
+
+def labelled(
+    result: xr.Dataset, exclude: Sequence[float], resamples: int, level: float, seed: int
+) -> xr.Dataset:
+    """Add what the numbers mean."""
+    all_three = "subjects x items x seeds"
+    over = {name: "subjects x seeds" for name in METRICS}
+    over |= dict.fromkeys(("accuracy_gap", "d_prime_gap", "criterion_gap"), all_three)
+    over |= dict.fromkeys(("item_correlation", "kappa_correct", "kappa_response"), all_three)
+    result = result.assign_coords(
+        metric_name=("metric", list(METRICS.values())),
+        ceiling_name=("metric", list(CEILINGS.values())),
+    ).assign(clusters=("metric", [over[name] for name in METRICS]))
+    about = {
+        "value": "likeness of network and people",
+        "value_ci": f"{level:.0%} interval of the likeness",
+        "ceiling": "what people reach among themselves, see ceiling_name",
+        "ceiling_ci": f"{level:.0%} interval of the ceiling",
+        "why": "why a metric is not there",
+        "clusters": "what the intervals resample",
+        "subjects": "people",
+        "seeds": "training seeds for each person; not subjects",
+        "strings": "different strings",
+        "trials": "trials compared",
+        "grammar": "grammar",
+        "family": "family of networks",
+        "metric": "metric",
+        "metric_name": "what is measured",
+        "ceiling_name": "what the ceiling is",
+        "ci_bound": "bound of the interval",
+    }
+    for name, text in about.items():
+        result[name].attrs = {"long_name": text, "units": "1"}
+    result["value"].attrs["references"] = REFERENCES
+    return result.transpose("grammar", "family", "metric", ...).assign_attrs(
+        excluded_blocks=json.dumps(list(exclude)),
+        resamples=resamples,
+        level=level,
+        seed=seed,
+        note="seeds are training runs of a network, not subjects",
+        provenance="reconstruction",
+        references=REFERENCES,
+    )
+
+
+def check(
+    trials: xr.Dataset, networks: xr.Dataset, exclude: Sequence[float], resamples: int
+) -> None:
+    """Refuse what cannot be compared."""
+    needed = ("subject", "item", "grammar", "grammatical", "response")
+    lacking = [name for name in needed if name not in trials or trials[name].dims != ("trial",)]
+    if lacking:
+        raise ValueError(
+            f"trials need {', '.join(lacking)} over 'trial'; they have "
+            f"{', '.join(map(str, trials.data_vars)) or 'nothing'}"
+        )
+    if "output" not in networks or set(networks.output.dims) != {"family", "seed", "trial"}:
+        got = networks.output.dims if "output" in networks else tuple(networks.data_vars)
+        raise ValueError(
+            f"networks need 'output' over family, seed and trial, as neurodyn.models.yoked gives "
+            f"it; got {got}"
+        )
+    if networks.sizes["trial"] != trials.sizes["trial"]:
+        raise ValueError(
+            f"networks answered {networks.sizes['trial']} trials, people {trials.sizes['trial']}: "
+            "yoke the networks to these very trials"
+        )
+    if not networks.output.notnull().all():
+        bad = networks.output.isnull().any(("seed", "trial"))
+        names = networks.family.values[bad.values].tolist()
+        raise ValueError(f"outputs of {', '.join(map(str, names))} are not numbers: leave them out")
+    if resamples < 100:
+        raise ValueError(f"resamples must be 100 or more, got {resamples!r}")

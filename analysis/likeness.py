@@ -1,0 +1,246 @@
+"""Each likeness of people and networks by itself: its value, its interval and what limits it."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from neurodyn.analysis.choice_models import choice_likelihood
+from neurodyn.analysis.cluster_bootstrap import (
+    bootstrap_means,
+    bootstrap_statistic,
+    cluster_bootstrap,
+)
+from neurodyn.analysis.curve_distance import area_between
+from neurodyn.analysis.detection import detection_measures
+from neurodyn.analysis.endorsement import log_linear_rate
+from neurodyn.analysis.error_consistency import mean_where, pairwise_kappa
+from neurodyn.analysis.item_correlation import halves, item_correlation
+from neurodyn.analysis.item_table import item_outputs, item_responses
+
+SPLITS = 50
+"""Random halves of the people."""
+
+How = dict[str, Any]
+"""Of the bootstrap: resamples, level, seed."""
+Measure = Callable[[xr.DataArray, xr.DataArray], xr.DataArray]
+
+
+class Found(NamedTuple):
+    """A value (family), its interval (family, ci_bound), a ceiling and the ceiling's interval."""
+
+    value: xr.DataArray
+    value_ci: xr.DataArray
+    ceiling: xr.DataArray | float = np.nan
+    ceiling_ci: xr.DataArray | float = np.nan
+
+
+def crossed(values: xr.DataArray, people: xr.Dataset, by: str) -> tuple[xr.DataArray, xr.DataArray]:
+    """Return means over (..., subject, by), NaN where there is none, and (subject, by) counts."""
+    subjects, row = np.unique(people.subject.values.astype(str), return_inverse=True)
+    labels, column = np.unique(people[by].values, return_inverse=True)
+    cell = row * len(labels) + column
+    size = len(subjects) * len(labels)
+    count = np.bincount(cell, minlength=size).astype(float)
+    array = values.transpose(..., "trial")
+    flat = np.asarray(array.values, dtype=float).reshape(-1, array.sizes["trial"])
+    sums = np.stack([np.bincount(cell, weights=one, minlength=size) for one in flat])
+    means = np.divide(sums, count, out=np.full(sums.shape, np.nan), where=count > 0)
+    lead = array.dims[:-1]
+    coords = {str(dim): array[dim].values for dim in lead if dim in array.coords}
+    shape = tuple(array.sizes[dim] for dim in lead)
+    here = {"subject": subjects, by: labels}
+    return (
+        xr.DataArray(
+            means.reshape(*shape, len(subjects), len(labels)), coords | here,
+            dims=(*lead, "subject", by),
+        ),
+        xr.DataArray(count.reshape(len(subjects), len(labels)), here, dims=("subject", by)),
+    )  # fmt: skip
+
+
+def said(answers: xr.Dataset) -> xr.DataArray:
+    """Return the networks' responses, 1 or 0, on every trial."""
+    return (answers.output >= 0.5).astype(float)
+
+
+def right(response: xr.DataArray, people: xr.Dataset) -> xr.DataArray:
+    """Return 1 where a response is right."""
+    return (response == people.grammatical).astype(float)
+
+
+def accuracy_gap(people: xr.Dataset, answers: xr.Dataset, how: How) -> Found:
+    """Return the mean over trials of being right, network minus person."""
+    ours = right(people.response, people)
+    gap, count = crossed(right(said(answers), people) - ours, people, "item")
+    gap, count = several(gap), several(count)
+    found = cluster_bootstrap(gap.rename("gap"), weights=count, clusters=clusters(gap), **how)
+    return Found(found.gap, found.gap_ci)
+
+
+def detection_gap(people: xr.Dataset, answers: xr.Dataset, name: str, how: How) -> Found:
+    """Return the difference of d' or of the criterion, from rates pooled over people."""
+    kind = people.grammatical.values
+    signal, noise = (kind == 1).sum(), (kind == 0).sum()
+
+    def measure(response: xr.DataArray, resamples: int | None) -> xr.DataArray:
+        rates = []
+        for value in (1, 0):
+            rows = np.flatnonzero(kind == value)
+            rate, count = crossed(response.isel(trial=rows), people.isel(trial=rows), "item")
+            if resamples is None:
+                rates.append((rate * count).sum(("subject", "item")) / count.sum())
+                rates[-1] = rates[-1].mean("seed") if "seed" in rate.dims else rates[-1]
+            else:
+                rate, count = several(rate), several(count)
+                some = {"resamples": resamples, "seed": how["seed"]}
+                rates.append(bootstrap_means(rate, weights=count, clusters=clusters(rate), **some))
+        return xr.apply_ufunc(
+            lambda h, f: detection_measures(h * signal, f * noise, signal, noise)[name], *rates
+        )
+
+    value = measure(said(answers), None) - measure(people.response, None)
+    draws = measure(said(answers), how["resamples"]) - measure(people.response, how["resamples"])
+    return Found(value, around(value, draws, how))
+
+
+def curve_area(people: xr.Dataset, answers: xr.Dataset, how: How) -> Found:
+    """Return the area between the curves over blocks."""
+    ours, _ = crossed(right(people.response, people), people, "block")
+    theirs, _ = crossed(right(said(answers), people), people, "block")
+    x = ours.block.values.astype(float)
+
+    def area(a: xr.DataArray, b: xr.DataArray) -> xr.DataArray:
+        return xr.apply_ufunc(
+            lambda d: area_between(x, d), (a - b).fillna(0), input_core_dims=[["block"]]
+        )
+
+    value = area(ours.mean("subject"), theirs.mean(("subject", "seed")))
+    some = {"resamples": how["resamples"], "seed": how["seed"]}
+    draws = area(
+        bootstrap_means(ours, clusters=clusters(ours), **some),
+        bootstrap_means(several(theirs), clusters=clusters(theirs), **some),
+    )
+    return Found(value, around(value, draws, how), between_halves(ours, area, how))
+
+
+def correlation(people: xr.Dataset, answers: xr.Dataset, how: How) -> Found:
+    """Return the correlation of endorsement over strings, and its noise ceiling."""
+
+    def statistic(ours: xr.Dataset, theirs: xr.Dataset) -> xr.DataArray:
+        found = item_correlation(ours, theirs, splits=SPLITS, seed=how["seed"])
+        return beside(found.correlation.values, found.ceiling.item(), theirs.family.values)
+
+    ours, theirs = item_responses(people), item_outputs(answers)
+    kinds = [*clusters(ours.response), *(["seed"] if theirs.sizes["seed"] > 1 else [])]
+    return apart(bootstrap_statistic(statistic, ours, theirs, clusters=kinds, **how))
+
+
+def consistency(people: xr.Dataset, answers: xr.Dataset, what: str, how: How) -> Found:
+    """Return kappa of people with networks yoked to others, and of people with each other."""
+    both = [people.response, said(answers)]
+    if what == "correct":
+        both = [right(response, people) for response in both]
+    alone, table = (crossed(response, people, "item")[0] for response in both)
+
+    def statistic(drawn: xr.Dataset) -> xr.DataArray:
+        names = drawn.subject.values
+        other = names[:, None] != names
+        ours = drawn.people.transpose("subject", "item").values
+        theirs = drawn.network.transpose("family", "seed", "subject", "item").values
+        mixed, alike = pairwise_kappa(ours, theirs).kappa, pairwise_kappa(ours, ours).kappa
+        network = mean_where(mixed, other & np.isfinite(mixed)).mean(axis=-1)
+        return beside(network, mean_where(alike, other & np.isfinite(alike)), drawn.family.values)
+
+    data = xr.Dataset({"network": table, "people": alone})
+    return apart(bootstrap_statistic(statistic, data, clusters=clusters(table), **how))
+
+
+def beside(values: np.ndarray, ceiling: float | np.ndarray, families: np.ndarray) -> xr.DataArray:
+    """Return values (family) and their common ceiling as one array, for one bootstrap."""
+    both = np.stack([values, np.broadcast_to(ceiling, values.shape)])
+    return xr.DataArray(both, {"family": families}, dims=("which", "family"), name="both")
+
+
+def apart(found: xr.Dataset) -> Found:
+    """Take apart what `beside` put together."""
+    ceiling = found.isel(which=1, family=0, drop=True)
+    value = found.isel(which=0)
+    return Found(value.both, value.both_ci, ceiling.both, ceiling.both_ci)
+
+
+def likelihood(people: xr.Dataset, answers: xr.Dataset, how: How) -> Found:
+    """Return the pseudo-R2 of choices, and that of the other people's endorsement."""
+    found = choice_likelihood(people, answers, seed=how["seed"]).pseudo_r2
+    mine = cluster_bootstrap(several(found.rename("r2")), clusters=clusters(found), **how)
+    rate, count = crossed(people.response, people, "item")
+    yes = (rate * count).fillna(0)
+    left = [(x.sum("subject") - x).transpose("subject", "item").values for x in (yes, count)]
+    others = log_linear_rate(*left)
+    others = np.where(np.isfinite(others), others, 0.5)
+    row = np.searchsorted(rate.subject.values, people.subject.values.astype(str))
+    column = np.searchsorted(rate["item"].values, people["item"].values)
+    crowd = people[["item", "grammatical"]].assign(output=("trial", others[row, column]))
+    theirs = choice_likelihood(people, crowd, seed=how["seed"]).pseudo_r2
+    theirs = theirs.mean("seed") if "seed" in theirs.dims else theirs
+    top = cluster_bootstrap(theirs.rename("r2"), clusters=["subject"], **how)
+    return Found(mine.r2, mine.r2_ci, top.r2, top.r2_ci)
+
+
+def of_weights(
+    ours: xr.DataArray, theirs: xr.DataArray,
+    measure: Measure, how: dict,
+) -> Found:  # fmt: skip
+    """Return how the mean weights of networks compare with those of people."""
+    terms = [term for term in ours["term"].values if term != "intercept"]
+    ours, theirs = ours.sel(term=terms), theirs.sel(term=terms)
+    mean = [dim for dim in ("subject", "seed") if dim in theirs.dims]
+    value = measure(ours.mean("subject"), theirs.mean(mean))
+    some = {"resamples": how["resamples"], "seed": how["seed"]}
+    draws = measure(
+        bootstrap_means(ours, clusters=clusters(ours), **some),
+        bootstrap_means(several(theirs), clusters=clusters(theirs), **some),
+    )
+    return Found(value, around(value, draws, how), between_halves(ours, measure, how))
+
+
+def distance(a: xr.DataArray, b: xr.DataArray) -> xr.DataArray:
+    """Return the Euclidean distance over terms."""
+    return ((a - b) ** 2).sum("term") ** 0.5
+
+
+def cosine(a: xr.DataArray, b: xr.DataArray) -> xr.DataArray:
+    """Return the cosine over terms."""
+    return (a * b).sum("term") / ((a**2).sum("term") * (b**2).sum("term")) ** 0.5
+
+
+def between_halves(ours: xr.DataArray, measure: Measure, how: How) -> xr.DataArray | float:
+    """Return the mean of a measure between random halves of the people."""
+    if ours.sizes["subject"] < 2:
+        return np.nan
+    splits = halves(ours.subject.values, SPLITS, how["seed"])
+    found = [
+        measure(ours.isel(subject=one).mean("subject"), ours.isel(subject=~one).mean("subject"))
+        for one in splits
+    ]
+    return xr.concat(found, dim="split").mean("split")
+
+
+def clusters(values: xr.DataArray) -> list[str]:
+    """Return the kinds of cluster that an array has more than one of."""
+    return [dim for dim in ("subject", "item", "seed") if values.sizes.get(dim, 1) > 1]
+
+
+def several(values: xr.DataArray) -> xr.DataArray:
+    """Return an array without the dimensions of clusters that it has one of."""
+    single = [dim for dim in ("subject", "item", "seed") if values.sizes.get(dim) == 1]
+    return values.squeeze(single, drop=True)
+
+
+def around(value: xr.DataArray, draws: xr.DataArray, how: How) -> xr.DataArray:
+    """Return the percentile interval of resampled values, moved so that their median is `value`."""
+    tails = [(1 - how["level"]) / 2, (1 + how["level"]) / 2]
+    moved = draws - draws.median("resample", skipna=False) + value
+    bounds = moved.quantile(tails, "resample", skipna=False).rename(quantile="ci_bound")
+    return bounds.assign_coords(ci_bound=["lower", "upper"]).transpose(..., "ci_bound")
