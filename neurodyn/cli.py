@@ -1,4 +1,4 @@
-"""The command line: ``neurodyn list``, ``neurodyn run STUDY``, ``neurodyn train NETWORK``.
+"""The command line: ``neurodyn list``, ``run STUDY``, ``train NETWORK``, ``sweep``, ``agl``.
 
 A command's options are the keyword arguments of the function it calls, its help is the docstring.
 """
@@ -28,8 +28,15 @@ run = App(
     name="run", help="Run a study; `neurodyn list` says which, `neurodyn run STUDY --help` how."
 )
 train = App(name="train", help="Train the weights of a network that ships with neurodyn.")
-app.command(run)
-app.command(train)
+sweep = App(name="sweep", help="Train networks over a published grid of hyper-parameters.")
+agl = App(
+    name="agl",
+    help="Artificial grammar learning: make the experiment for people.",
+    default_parameter=Parameter(accepts_keys=False),  # --grammar is a name, not its parts
+    result_action="print_non_none_return_zero",
+)
+for command in (run, train, sweep, agl):
+    app.command(command)
 
 
 def study_names() -> list[str]:
@@ -41,6 +48,8 @@ for name in study_names():
     run.command(f"neurodyn.studies.{name}:{name}", name=name)
 train.command("neurodyn.models.train_predify:train_predify", name="predify")
 train.command("neurodyn.models.train_komplexnet:train_komplexnet", name="komplexnet")
+sweep.command("neurodyn.models.sweep_grammar:sweep_grammar", name="agl")
+agl.command("neurodyn.experiment.page:experiment", name="experiment")
 
 
 @app.command(name="list")

@@ -25,8 +25,8 @@ def test_list_in_a_process_of_its_own() -> None:
     result = neurodyn("list")
     assert result.returncode == 0
     lines = result.stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["komplexnet", "predify"]
-    assert lines[1].startswith("predify     Accuracy on noisy digits over time")
+    assert [line.split()[0] for line in lines] == ["agl", "komplexnet", "predify"]
+    assert lines[2].startswith("predify     Accuracy on noisy digits over time")
 
 
 def test_run_in_a_process_of_its_own(tmp_path: Path) -> None:
@@ -48,6 +48,13 @@ def test_run_in_a_process_of_its_own(tmp_path: Path) -> None:
         "salt_pepper 0.2",
         "salt_pepper 0.3",
     ]
+
+
+def test_the_experiment_says_where_it_is(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    command = ["agl", "experiment", "--grammar", "A", "--demo", "--out", str(tmp_path)]
+    assert cli.main(command) == 0
+    assert Path(capsys.readouterr().out.strip()) == tmp_path / "index.html"
+    assert "jsPsych" in (tmp_path / "index.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals differ there")
@@ -81,6 +88,9 @@ def test_control_c_says_how_to_go_on(tmp_path: Path) -> None:
         (["run", "predify", "--precision", "8"], '"32-true", "64-true", "bf16-mixed"'),
         (["run", "predify", "--device", "abacus"], "device 'abacus' cannot be used here"),
         (["run", "predify", "--out", "file/below"], "file"),
+        (["run", "agl", "--seeds", "1"], "seeds must be a whole number from 2 up"),
+        (["agl", "experiment", "--grammar", "Z", "--out", "here"], "grammar 'Z' is not one of A"),
+        (["sweep", "agl", "--families", "transformer"], "family 'transformer' is not one of"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(
@@ -92,7 +102,10 @@ def test_what_cannot_be_is_refused_in_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
-    assert cli.main([*arguments, *(TINY if "--out" in arguments else [])]) == 2
+    assert (
+        cli.main([*arguments, *(TINY if "predify" in arguments and "--out" in arguments else [])])
+        == 2
+    )
     output = capsys.readouterr()
     said = output.err.splitlines()
     assert output.out == ""

@@ -1,0 +1,448 @@
+"""Artificial grammars: networks of several families learn them, and are compared with people."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import torch
+import xarray as xr
+from matplotlib.figure import Figure
+
+import neurodyn as nd
+from neurodyn import analysis
+from neurodyn.analysis import grammar_claims, grammar_report
+from neurodyn.cells import cell, in_parallel
+from neurodyn.models.grammar_optimisers import learning_rates as search
+from neurodyn.models.participants import simulated_participants
+from neurodyn.models.train_grammar import train_nets
+from neurodyn.models.yoke_grammar import yoked
+from neurodyn.stimuli.grammar import TEN_REGULAR, grammar, grammar_names, published
+from neurodyn.stimuli.grammar_items import stimulus_set
+
+MEASURES = ("letters", "states", "transitions", "bigrams", "shortest")
+FAMILIES = ("feedforward", "recurrent", "continuous")
+LEARNERS = (*FAMILIES, "chunk", "exemplar")
+SOLVER = {"method": "rk4", "step_size": 1.0}
+"""Of the continuous-time networks: four evaluations a letter."""
+FEATURES = ("grammatical", "chunk_strength_global", "novel_chunks", "length")
+REFERENCES = (
+    "Alamia, Gauducheau, Paisios & VanRullen (2020), Sci. Rep. 10:22172, arXiv:1902.04861; "
+    "Schiff & Katan (2014), Front. Psychol. 5:1084"
+)
+
+
+@dataclass(frozen=True)
+class Training:
+    """One cell: which networks learn which grammar how long."""
+
+    grammar: str
+    family: str
+    epochs: int
+    batch: int
+
+
+def agl(
+    *,
+    out: str | Path = "results/agl",
+    humans: Path | None = None,
+    grammars: tuple[str, ...] = ("A", "B", "CF", "CS"),
+    seeds: int = 10,
+    subjects: int = 12,
+    yoked_seeds: int = 3,
+    budget: int = 1400,
+    layers: int = 2,
+    learning_rates: int = 5,
+    epochs: tuple[int, ...] = (1, 10),
+    batch: tuple[int, ...] = (1, 15),
+    resamples: int = 300,
+    seed: int = 0,
+) -> xr.DataTree:
+    """Artificial grammars: which networks learn them, and which do so as people do.
+
+    Feed-forward, recurrent and continuous-time recurrent networks of equal numbers of parameters
+    learn the paper's four grammars from 500 strings and are tested on 200, each seed with strings
+    of its own; so do feed-forward and recurrent networks for the ten regular grammars of the
+    paper's second experiment. The learning rate is chosen on 100 validation strings. Then learners
+    of five kinds see exactly the trials of each person, and people and learners are compared.
+
+    People are simulated by default, with a known truth, and say nothing about humans. Two more
+    learners then check every metric: "truth", which answers each person's true probabilities, and
+    "twin", whose yes or no is drawn anew from them.
+
+    Parameters
+    ----------
+    out : path
+        Folder for agl.nc, the figures, summary.md and cells/, where each training is kept as soon
+        as it is done; the same command goes on from there.
+    humans : path, optional
+        A file or folder of people's trials that `neurodyn.analysis.read_trials` reads without
+        options, such as the experiment's own data, instead of simulated people; the trials of its
+        phases "train" and "implicit" are used.
+    grammars : tuple of str
+        Of `neurodyn.stimuli.grammar.grammar_names`; with `humans`, those of the data are compared.
+    seeds : int
+        Training seeds: of strings, untrained weights and order.
+    subjects : int
+        Simulated people for each grammar.
+    yoked_seeds : int
+        Networks for each person, with untrained weights of their own.
+    budget, layers : int
+        Free parameters aimed at, and hidden layers, of all networks.
+    learning_rates : int
+        How many are tried, evenly spaced in their logarithm over the range of the family.
+    epochs, batch : tuple of int
+        Passes through the strings, and strings a step: each with each (continuous-time networks
+        only with the largest batch).
+    resamples : int
+        Of the bootstrap over subjects, items and seeds.
+    seed : int
+        Of simulated people and the bootstrap; training seeds are 1000 * seed, 1000 * seed + 1, ...
+
+    Returns
+    -------
+    DataTree
+        ``networks``: "accuracy" (grammar, family, epochs, batch, seed), its mean and interval, the
+        "advantage" of recurrent over feed-forward networks. ``complexity``: the same for the ten
+        grammars, and correlations with their complexity. ``claims``. ``curves`` and ``lengths``:
+        accuracy of people and learners over strings seen, and by length. ``compare``: likeness by
+        metric, with ceilings. ``trials``: people's trials with the learners' answers.
+
+    References
+    ----------
+    Alamia, Gauducheau, Paisios & VanRullen (2020), Sci. Rep. 10:22172, arXiv:1902.04861.
+    Schiff & Katan (2014), Front. Psychol. 5:1084.
+    """
+    config = {name: value for name, value in locals().items() if name != "out"}
+    config["humans"] = "" if humans is None else str(humans)
+    people = None if humans is None else learning(analysis.read_trials(humans))
+    check(people, **config)
+    folder = Path(out)
+    numbers = range(1000 * seed, 1000 * seed + seeds)
+    plan = [
+        Training(g, f, e, b) for e in epochs for b in batch for g in grammars for f in FAMILIES
+        if f != "continuous" or b == max(batch)
+    ]  # fmt: skip
+    plan += [
+        Training(g, f, e, max(batch)) for e in epochs for g in TEN_REGULAR for f in FAMILIES[:2]
+    ]  # fmt: skip
+    plan = sorted(dict.fromkeys(plan), key=cost, reverse=True)
+    train = partial(trained, folder / "cells", numbers, budget, layers, learning_rates)
+    print(f"training {len(plan)} kinds of network, {seeds} seeds each")
+    found = in_parallel([partial(train, one) for one in plan], torch.get_num_threads())
+    cells = dict(zip(plan, found, strict=True))
+    networks = gathered(cells, grammars, FAMILIES, epochs, batch)
+    ten = gathered(cells, TEN_REGULAR, FAMILIES[:2], epochs, (max(batch),)).squeeze(
+        "batch", drop=True
+    )
+    ten = with_complexity(ten)
+
+    if people is None:
+        people = simulated(grammars, subjects, seed)
+    names = list(dict.fromkeys(people.grammar.values.tolist()))
+    rates = {
+        (g, f): rate_for_people(cells, g, "recurrent" if f == "continuous" else f, batch)
+        for g in names for f in FAMILIES
+    }  # fmt: skip
+    learn = partial(followed, folder / "cells", people, rates, budget, layers, yoked_seeds)
+    everyone = len(np.unique(people.subject.values))
+    print(f"{len(LEARNERS)} kinds of learner see the trials of {everyone} people")
+    jobs = [partial(learn, g, f) for f in reversed(LEARNERS) for g in names]
+    followers = in_parallel(jobs[::-1], torch.get_num_threads())
+    answers = joined(people, followers, yoked_seeds, seed)
+    how: dict[str, Any] = {"resamples": resamples, "seed": seed}
+    print("comparing")
+    measured = measures(people, names)
+    learners = answers.isel(family=~np.isin(answers.family.values, ["truth", "twin"]))
+    compared = analysis.compare(people, answers, items=measured, features=FEATURES, **how)
+    result = xr.DataTree.from_dict(
+        {
+            "/": xr.Dataset(attrs=provenance(config, seed, people)),
+            "/networks": networks,
+            "/complexity": ten,
+            "/claims": grammar_claims.claims(networks, ten),
+            "/curves": analysis.accuracy_of_agents(people, learners, "n_seen", **how),
+            "/lengths": analysis.accuracy_of_agents(people, learners, "length", **how),
+            "/compare": compared,
+            "/trials": people.assign(output=answers.output),
+        }
+    )
+    write(result, folder, names)
+    return result
+
+
+def cost(one: Training) -> float:
+    """Return roughly how long a cell takes, so that long ones begin first."""
+    return one.epochs / one.batch * {"feedforward": 1, "recurrent": 4, "continuous": 60}[one.family]
+
+
+@cache
+def sets(name: str, seeds: range) -> list[xr.Dataset]:
+    """Return the strings of each seed."""
+    return [stimulus_set(grammar(name), seed=k) for k in seeds]
+
+
+def trained(
+    folder: Path, seeds: range, budget: int, layers: int, rates: int, one: Training
+) -> xr.Dataset:
+    """Return accuracies of one kind of network at the rate that is best on validation strings."""
+    how: dict[str, Any] = {"budget": budget, "layers": layers, "epochs": one.epochs}
+    how |= {"batch_size": one.batch, "learning_rate": search(one.family, rates)}
+    how |= SOLVER if one.family == "continuous" else {}
+    about = {"grammar": one.grammar, "family": one.family}
+    config = about | how | versions() | {"seeds": list(seeds)}
+
+    def compute() -> xr.Dataset:
+        answers = train_nets(one.family, sets(one.grammar, seeds), seeds=seeds, **how)
+        return scored(answers.squeeze(("family", "n_seen"), drop=True))
+
+    name = f"{one.grammar}_{one.family}_{one.epochs}epochs_batch{one.batch}"
+    return cell(folder / f"{name}.nc", config, compute)
+
+
+def scored(answers: xr.Dataset) -> xr.Dataset:
+    """Return accuracies (seed) at the rate with the best mean accuracy on validation strings."""
+    correct = ((answers.output >= 0.5) == answers.grammatical).where(~answers.diverged)
+    validation = correct.where(answers.split == "validation").mean("item")
+    mean = validation.mean("seed", skipna=False)  # a rate at which a network diverges is not chosen
+    if mean.isnull().all():
+        raise ValueError("every learning rate made some network diverge; try more learning_rates")
+    best = int(mean.argmax("learning_rate"))
+    test = correct.isel(learning_rate=best, drop=True).where(answers.split == "test")
+    return xr.Dataset(
+        {
+            "accuracy": test.mean("item"),
+            "validation": validation,
+            "learning_rate_chosen": answers.learning_rate.values[best],
+            "lowest_rate": answers.learning_rate.values[0],
+        }
+    )
+
+
+def gathered(
+    cells: dict[Training, xr.Dataset], grammars: Sequence[str], families: Sequence[str],
+    epochs: Sequence[int], batch: Sequence[int],
+) -> xr.Dataset:  # fmt: skip
+    """Return the accuracies of many cells, with means, intervals and advantages."""
+    seeds = next(iter(cells.values())).seed.values
+    shape = (len(grammars), len(families), len(epochs), len(batch))
+    accuracy, rate = np.full((*shape, len(seeds)), np.nan), np.full(shape, np.nan)
+    for index in np.ndindex(shape):
+        labels = (grammars[index[0]], families[index[1]], epochs[index[2]], batch[index[3]])
+        if (found := cells.get(Training(*labels))) is not None:
+            accuracy[index] = found.accuracy.values
+            rate[index] = found.learning_rate_chosen.item()
+    dims = ("grammar", "family", "epochs", "batch")
+    result = xr.Dataset(
+        {
+            "accuracy": (
+                (*dims, "seed"), accuracy,
+                {"long_name": "proportion of 200 test strings judged right", "units": "1"},
+            ),
+            "learning_rate": (
+                dims, rate, {"long_name": "learning rate chosen on validation", "units": "1"},
+            ),
+        },
+        coords=dict(zip((*dims, "seed"), (list(grammars), list(families), list(epochs),
+                                          list(batch), seeds), strict=True)),
+    )  # fmt: skip
+    about = {
+        "grammar": "grammar", "family": "family of networks",
+        "epochs": "passes through the strings",
+        "batch": "strings in a step", "seed": "training seed: strings, weights and order",
+    }  # fmt: skip
+    for name, text in about.items():
+        result[name].attrs = {"long_name": text, "units": "1"}
+    summary = analysis.seed_interval(result.accuracy)
+    result["mean_accuracy"], result["mean_accuracy_ci"] = summary["mean"], summary.mean_ci
+    return result.merge(grammar_claims.family_advantage(result.accuracy))
+
+
+def with_complexity(ten: xr.Dataset) -> xr.Dataset:
+    """Add the complexity of the ten grammars, and how the advantage goes with it."""
+    found = [published(name).complexity() for name in ten.grammar.values.tolist()]
+    values = [[one[measure] for measure in MEASURES] for one in found]
+    about = {"long_name": "complexity of the grammar", "units": "1", "references": REFERENCES}
+    ten["complexity"] = ("grammar", "measure"), np.array(values, dtype=float), about
+    ten = ten.assign_coords(measure=list(MEASURES))
+    return ten.merge(grammar_claims.complexity_correlation(ten.advantage, ten.complexity))
+
+
+def simulated(grammars: Sequence[str], subjects: int, seed: int) -> xr.Dataset:
+    """Return trials of simulated people, others for each grammar, 8 blocks of 60 strings."""
+    parts = []
+    for k, name in enumerate(grammars):
+        items = stimulus_set(grammar(name), train=480, validation=2, test=2, seed=seed)
+        one = simulated_participants(items, subjects=subjects, seed=100 * seed + k)
+        one["subject"] = one.subject.copy(data=[f"{name}-{s}" for s in one.subject.values])
+        parts.append(one.assign_attrs(ground_truth=one.attrs["ground_truth"]))
+    whole = xr.concat(parts, dim="trial", combine_attrs="drop_conflicts")
+    truth = {
+        name: json.loads(p.attrs["ground_truth"]) for name, p in zip(grammars, parts, strict=True)
+    }
+    whole = whole.assign_attrs(ground_truth=json.dumps(truth), agent="simulated")
+    return whole.assign_coords(trial=np.arange(whole.sizes["trial"]))
+
+
+def learning(people: xr.Dataset) -> xr.Dataset:
+    """Return the trials people learnt from; where feedback is unknown, it is assumed, and said."""
+    kept = np.isin(people.phase.values, ("train", "implicit", ""))
+    if not kept.any():
+        found = ", ".join(sorted(set(people.phase.values.tolist())))
+        raise ValueError(
+            f"people need trials of the phases train or implicit, or without a phase; got {found}"
+        )
+    people = people.isel(trial=np.flatnonzero(kept))
+    unknown = np.isnan(people.feedback.values)
+    feedback = people.feedback.copy(data=np.where(unknown, 1.0, people.feedback))
+    return people.assign(feedback=feedback.assign_attrs(assumed=int(unknown.sum())))
+
+
+def rate_for_people(
+    cells: dict[Training, xr.Dataset], name: str, family: str, batch: Sequence[int]
+) -> float:
+    """Return the learning rate that is best in one pass with the smallest batch."""
+    own = [c for c in cells if c.grammar == name and c.family == family]
+    near = min(own or [c for c in cells if c.family == family], key=lambda c: (c.batch, c.epochs))
+    return float(cells[near].learning_rate_chosen)
+
+
+def followed(
+    folder: Path, people: xr.Dataset, rates: dict[tuple[str, str], float], budget: int,
+    layers: int, seeds: int, name: str, family: str,
+) -> xr.Dataset:  # fmt: skip
+    """Return the answers of one kind of learner to the trials of one grammar's people."""
+    mine = people.isel(trial=np.flatnonzero(people.grammar.values == name))
+    mine = mine.drop_attrs(deep=False)
+    how: dict[str, Any] = {"seeds": range(seeds), "budget": budget, "layers": layers}
+    how |= {"learning_rate": rates[name, family]} if family in FAMILIES else {}
+    how |= SOLVER if family == "continuous" else {}
+    if name in grammar_names():
+        how["alphabet"] = grammar(name).alphabet
+    shown = {k: mine[k].values.tolist() for k in ("subject", "item", "grammatical", "feedback")}
+    config = {"grammar": name, "family": family, "trials": json.dumps(shown)} | versions()
+    config |= how | {"seeds": seeds}
+
+    def compute() -> xr.Dataset:
+        found = yoked(mine, family, **how)
+        return found[["output"]].reset_coords(drop=True).drop_attrs(deep=False)
+
+    return cell(folder / f"{name}_{family}_yoked.nc", config, compute)
+
+
+def joined(
+    people: xr.Dataset, followers: Sequence[xr.Dataset], seeds: int, seed: int
+) -> xr.Dataset:
+    """Return all learners' answers over the trials of all people, and the twins'."""
+    shape = (len(LEARNERS), seeds, people.sizes["trial"])
+    output = xr.DataArray(
+        np.full(shape, np.nan),
+        {"family": list(LEARNERS), "seed": range(seeds), "trial": people.trial.values},
+        dims=("family", "seed", "trial"),
+        attrs={"long_name": "P(grammatical) before feedback", "units": "1"},
+    )
+    for one in followers:
+        output.loc[{"family": one.family.values, "trial": one.trial.values}] = one.output.values
+    if "truth" in people:
+        truth = output.isel(family=[0]).copy(data=np.broadcast_to(people.truth, (1, *shape[1:])))
+        draw = np.random.default_rng(seed).random(truth.shape)
+        twin = truth.copy(data=(draw < truth.values).astype(float))
+        known = [truth.assign_coords(family=["truth"]), twin.assign_coords(family=["twin"])]
+        output = xr.concat([output, *known], dim="family")
+    diverged = output.isnull().any(("seed", "trial"))
+    kept = output.isel(family=np.flatnonzero(~diverged.values))
+    return xr.Dataset({"output": kept}, attrs={"left_out": json.dumps(
+        output.family.values[diverged.values].tolist())})  # fmt: skip
+
+
+def measures(people: xr.Dataset, names: Sequence[str]) -> xr.Dataset:
+    """Return features of every string people saw, measured against all grammatical ones of them."""
+    parts = []
+    for name in names:
+        mine = people.isel(trial=np.flatnonzero(people.grammar.values == name))
+        strings, first = np.unique(mine["item"].values.astype(str), return_index=True)
+        items = xr.Dataset(
+            {
+                "string": ("item", strings),
+                "grammatical": ("item", mine.grammatical.values[first] == 1),
+                "grammar": ("item", np.full(len(strings), name)),
+                "length": ("item", [len(s.split()) if " " in s else len(s) for s in strings]),
+            }
+        )
+        kind = mine.grammatical.values == 1
+        found = analysis.item_measures(items, mine["item"].values[kind].astype(str).tolist())
+        parts.append(items.merge(found.drop_vars(("string", "grammatical"), errors="ignore")))
+    return xr.concat(parts, dim="item", combine_attrs="override")
+
+
+def versions() -> dict[str, str]:
+    """Return what else the numbers of a cell depend on."""
+    return {"neurodyn": nd.__version__, "torch": str(torch.__version__)}
+
+
+def provenance(config: dict[str, Any], seed: int, people: xr.Dataset) -> dict[str, Any]:
+    """Return the attributes of the record."""
+    return {
+        "title": "Artificial grammars: networks, and people beside them",
+        "neurodyn_version": nd.__version__,
+        "torch_version": str(torch.__version__),
+        "seed": seed,
+        "config": json.dumps(config, sort_keys=True),
+        "solver": "continuous: rk4, step 1 letter; the other networks are discrete in time",
+        "people": str(people.attrs.get("agent", "human")),
+        "provenance": "reconstruction",
+        "references": REFERENCES,
+    }
+
+
+def write(result: xr.DataTree, folder: Path, names: Sequence[str]) -> None:
+    """Write the record, the figures and the summary, and print what the numbers say."""
+    nd.save(result, folder / "agl.nc")
+    simulated = result.attrs["people"] == "simulated"
+    people = "simulated people" if simulated else "people"
+    figures: dict[str, Callable[[], Figure]] = {
+        "curves": lambda: analysis.agent_curves(
+            result.curves.to_dataset(), "n_seen", people=people
+        ),
+        "lengths": lambda: analysis.agent_curves(
+            result.lengths.to_dataset(), "length", people=people
+        ),
+        "similarity": lambda: analysis.similarity(result.compare.to_dataset()),
+        "advantage": lambda: analysis.advantage(result.complexity.to_dataset()),
+    }
+    figures |= {f"grammar-{n}": grammar(n).draw for n in names if n in grammar_names()}
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "neurodyn"}):
+        for name, draw in figures.items():
+            figure = draw()
+            figure.savefig(folder / f"{name}.png", dpi=200)
+            figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+    page = grammar_report.page(result)
+    (folder / "summary.md").write_text(page, encoding="utf-8")
+    print(grammar_report.aligned(grammar_report.network_table(result.networks.to_dataset())))
+    for sentence in grammar_report.findings(result):
+        print(sentence)
+    print(f"written to {folder}")
+
+
+def check(people: xr.Dataset | None, **config: Any) -> None:
+    """Refuse a configuration that cannot be run, and say what can."""
+    for name, least in (("seeds", 2), ("subjects", 2), ("yoked_seeds", 1), ("layers", 1),
+                        ("learning_rates", 1), ("resamples", 100), ("seed", 0)):  # fmt: skip
+        if not isinstance(config[name], int) or config[name] < least:
+            raise ValueError(f"{name} must be a whole number from {least} up, not {config[name]!r}")
+    for name in ("epochs", "batch"):
+        values = config[name]
+        if not values or len(set(values)) < len(values) or not all(v >= 1 for v in values):
+            raise ValueError(f"{name} must be different whole numbers from 1 up, not {values!r}")
+    unknown = [name for name in config["grammars"] if name not in grammar_names()]
+    if unknown or len(set(config["grammars"])) < max(len(config["grammars"]), 1):
+        raise ValueError(
+            f"grammars must be different ones of {', '.join(grammar_names())}, not "
+            f"{config['grammars']!r}"
+        )
+    if people is not None and (people.grammar.values.astype(str) == "").any():
+        raise ValueError("some trials of people do not say their grammar; give them one first")
