@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import numpy as np
 import xarray as xr
 
 from neurodyn.analysis.cluster_bootstrap import cluster_bootstrap
@@ -23,9 +24,9 @@ def accuracy_of_agents(
 
     .. math:: A(x) = \langle c_{s r t} \rangle_{s,\, r,\, t \in W(x)}
 
-    over subjects s, training seeds r and the trials t of the window or length x; the windows are
-    the paper's (`learning_curve`). An output of 1/2 or more is the response "grammatical". The
-    interval is a bootstrap over subjects, and seeds where there are several.
+    over subjects s, training seeds r and the trials t of the window or length x that the person
+    answered; the windows are the paper's (`learning_curve`). An output of 1/2 or more is the
+    response "grammatical". The interval is a bootstrap over subjects, and seeds if several.
 
     Parameters
     ----------
@@ -50,7 +51,6 @@ def accuracy_of_agents(
 
     Examples
     --------
-    >>> import numpy as np
     >>> n = 120
     >>> trials = xr.Dataset(
     ...     {"subject": ("trial", np.repeat(["a", "b"], 60)), "item": ("trial", ["XV", "XVT"] * 60),
@@ -66,9 +66,10 @@ def accuracy_of_agents(
     if x not in LABELS:
         raise ValueError(f"x must be one of {', '.join(LABELS)}, got {x!r}")
     said = (answers.output >= 0.5).astype(float)
+    answered = np.isfinite(trials.correct) & np.isfinite(trials.grammatical)
     agents = {"people": trials.correct.expand_dims(seed=[0])}
     agents |= {
-        str(family): (said.sel(family=family) == trials.grammatical).astype(float)
+        str(family): (said.sel(family=family) == trials.grammatical).where(answered).astype(float)
         for family in answers.family.values
     }
     grammars = list(dict.fromkeys(trials.grammar.values.tolist()))

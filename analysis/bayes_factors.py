@@ -263,7 +263,8 @@ def bayes_t_test(
             raise ValueError(f"x and y need equal labels but for units: {error}") from None
         mean = x.mean(dim) - y.mean(dim_y)
         error_of_mean = np.sqrt(pooled * (1 / n + 1 / m))
-    if (error_of_mean == 0).any():
+    size = max(float(abs(values).max()) for values in (x, xr.DataArray(y)))
+    if (error_of_mean <= 1e-12 * size).any():  # differences of rounding are none
         raise ValueError("all values of a sample are equal, so that t is not defined")
     t = mean / error_of_mean
     log_bf = xr.apply_ufunc(

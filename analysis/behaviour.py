@@ -8,15 +8,15 @@ import xarray as xr
 
 from neurodyn.analysis.choice_history import choice_history
 from neurodyn.analysis.feature_profiles import feature_profile
+from neurodyn.analysis.learning_curves import LEARNING
 from neurodyn.analysis.likeness import (
     Found,
     accuracy_gap,
+    common_blocks,
     consistency,
     correlation,
-    cosine,
     curve_area,
     detection_gap,
-    distance,
     likelihood,
     of_weights,
 )
@@ -46,6 +46,17 @@ CEILINGS = {
     "feature_cosine": "mean cosine between random halves of the people",
 }
 BY_ITEM = ("item_correlation", "kappa_correct", "kappa_response", "pseudo_r2", "feature_cosine")
+RANGES = {
+    "accuracy_gap": (-1.0, 1.0),
+    "curve_area": (0.0, 1.0),
+    "item_correlation": (-1.0, 1.0),
+    "kappa_correct": (-1.0, 1.0),
+    "kappa_response": (-1.0, 1.0),
+    "pseudo_r2": (-np.inf, 1.0),
+    "history_distance": (0.0, np.inf),
+    "feature_cosine": (-1.0, 1.0),
+}
+"""Where a metric can be; intervals are cut there."""
 SHARED = 20
 """Strings seen by four people or more that a correlation over strings is asked to have."""
 REFERENCES = (
@@ -61,6 +72,7 @@ def compare(
     *,
     items: xr.Dataset | None = None,
     features: Sequence[str] = (),
+    phases: Sequence[str] = LEARNING,
     exclude: Sequence[float] = (8.0,),
     resamples: int = 300,
     level: float = 0.95,
@@ -73,15 +85,19 @@ def compare(
     of 1/2 or more is the response "grammatical".
 
     - Differences of accuracy, d' and criterion (pooled over people), network minus people.
-    - Area between the learning curves over blocks: :math:`\int |h - m|\, dx / (x_K - x_1)`.
+    - Area between the learning curves, :math:`\int |h - m|\, dx / (x_K - x_1)`, over the blocks
+      that everyone has.
     - Correlation of endorsement over strings, within grammatical classes, beside sqrt(R).
     - Cohen's kappa, on being right and on the response, of a person with a network that was yoked
       to *another* person, beside that of two people: both answered a string at different times.
+      Pairs with fewer than 10 common strings, or right on all of them, do not count.
     - Pseudo-R2 of single choices with bias, temperature and lapse fitted, on held-out trials.
-    - Distance of choice-history weights; cosine of the weights of features of strings.
+    - Distance of choice-history weights; cosine of the weights of features of strings. Networks
+      enter with their graded outputs: one that is right as often as people and less sure is apart.
 
     Intervals are percentile bootstraps over subjects, items and seeds (crossed) where the metric
-    is a mean over them, over subjects and seeds otherwise (`clusters`). Seeds are training runs,
+    is a mean over them, over subjects and seeds otherwise (`clusters`); those over three kinds of
+    cluster are rather too wide. Seeds are training runs,
     not subjects: more of them say nothing about people. No correction for several metrics. Where a
     metric is no mean, resampling adds noise of its own, which lowers correlations and lifts areas
     and distances; the resampled values are therefore moved so that their median is the estimate.
@@ -99,6 +115,8 @@ def compare(
         ``string``, ``grammar`` and features over ``item``, for the cosine of feature weights.
     features : sequence of str
         Names of variables of `items`.
+    phases : sequence of str
+        The trials that count, by ``phase``: learning with feedback, or unknown.
     exclude : sequence of float
         Blocks left out: block 8 by default, with which the paper chose the networks.
     resamples, level, seed
@@ -147,10 +165,15 @@ def compare(
     block = trials["block"].values if "block" in trials else np.full(trials.sizes["trial"], np.nan)
     usable = np.isfinite(trials.response.values) & np.isfinite(trials.grammatical.values)
     usable &= ~np.isin(block, list(exclude))
+    if "phase" in trials:
+        usable &= np.isin(trials.phase.values.astype(str), list(phases))
     names = trials.grammar.values.astype(str)
     grammars = list(dict.fromkeys(names[usable].tolist()))
     if not grammars:
-        raise ValueError("no trial is left: none outside the excluded blocks has a response")
+        raise ValueError(
+            f"no trial is left: none of the phases {', '.join(map(repr, phases))} outside the "
+            "excluded blocks has a response"
+        )
     parts = []
     for grammar in grammars:
         rows = np.flatnonzero(usable & (names == grammar))
@@ -167,7 +190,7 @@ def compare(
             known = items.isel(item=items.grammar.values.astype(str) == grammar)
         parts.append(of_one_grammar(people, answers, known, features, resamples, level, seed))
     result = xr.concat(parts, dim=xr.IndexVariable("grammar", grammars), combine_attrs="override")
-    return labelled(result, exclude, resamples, level, seed)
+    return labelled(result, phases, exclude, resamples, level, seed)
 
 
 def of_one_grammar(
@@ -186,12 +209,12 @@ def of_one_grammar(
         "kappa_response": lambda: consistency(people, answers, "response", how),
         "pseudo_r2": lambda: likelihood(people, answers, how),
         "history_distance": lambda: of_weights(
-            choice_history(people).weight, choice_history(people, answers).weight, distance, how
+            choice_history(people).weight, choice_history(people, answers).weight, "distance", how
         ),
         "feature_cosine": lambda: of_weights(
             feature_profile(people, items, features).weight,  # type: ignore[arg-type]
             feature_profile(answers, items, features).weight,  # type: ignore[arg-type]
-            cosine,
+            "cosine",
             how,
         ),
     }
@@ -202,11 +225,16 @@ def of_one_grammar(
     for name, measure in metrics.items():
         why.append(missing(name, people, items, features))
         one = Found(empty, bounds) if why[-1] else measure()
+        undefined = one.value.isnull()
+        if not why[-1] and undefined.any():
+            names = one.value.family.values[undefined.values]
+            why[-1] = f"not defined for the answers of {', '.join(map(str, names))}"
+        low, high = RANGES.get(name, (-np.inf, np.inf))
         parts = {
             "value": one.value,
-            "value_ci": one.value_ci,
+            "value_ci": one.value_ci.clip(low, high),
             "ceiling": empty.fillna(one.ceiling),
-            "ceiling_ci": bounds.fillna(one.ceiling_ci),
+            "ceiling_ci": bounds.fillna(one.ceiling_ci).clip(low, high),
         }
         found.append(xr.Dataset({key: x.reset_coords(drop=True) for key, x in parts.items()}))
     result = xr.concat(found, dim=xr.IndexVariable("metric", list(metrics)), join="override")
@@ -235,15 +263,21 @@ def missing(
         for name in ("block",) if metric == "curve_area" else ("position",):
             if name not in people or not np.isfinite(people[name].values).all():
                 return f"the {name} of some trials is unknown"
-    if metric == "curve_area" and len(np.unique(people.block.values)) < 2:
-        return "a curve needs two blocks"
+    if metric == "curve_area":
+        if len(np.unique(people.block.values[common_blocks(people)])) < 2:
+            return "a curve needs two blocks that everyone has"
     if metric == "feature_cosine" and (items is None or not len(features)):
         return "no features of the strings were given"
     return ""
 
 
 def labelled(
-    result: xr.Dataset, exclude: Sequence[float], resamples: int, level: float, seed: int
+    result: xr.Dataset,
+    phases: Sequence[str],
+    exclude: Sequence[float],
+    resamples: int,
+    level: float,
+    seed: int,
 ) -> xr.Dataset:
     """Add what the numbers mean."""
     all_three = "subjects x items x seeds"
@@ -276,6 +310,7 @@ def labelled(
         result[name].attrs = {"long_name": text, "units": "1"}
     result["value"].attrs["references"] = REFERENCES
     return result.transpose("grammar", "family", "metric", ...).assign_attrs(
+        phases=json.dumps(list(phases)),
         excluded_blocks=json.dumps(list(exclude)),
         resamples=resamples,
         level=level,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
+from scipy.integrate import trapezoid
 
 AXES = ("n_seen", "block", "length")
 PAPER = "Alamia, Gauducheau, Paisios & VanRullen (2020), Sci. Rep. 10, 22172, arXiv 1902.04861"
@@ -110,7 +111,7 @@ def curve_distance(
     x, d = difference[axis].values.astype(float), difference.values
     values = {
         "area": area_between(x, d),
-        "signed_area": np.trapezoid(d, x) / (x[-1] - x[0]),
+        "signed_area": trapezoid(d, x) / (x[-1] - x[0]),
         "rmse": np.sqrt((d**2).mean(-1)),
         "max_gap": np.abs(d).max(-1),
     }

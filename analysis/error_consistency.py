@@ -124,7 +124,8 @@ def error_consistency(
         Outputs from here up are the response "grammatical". None: the output is the chance of it,
         and agreement that of independent draws, which is never perfect.
     min_items : int
-        Pairs with fewer common strings are left out.
+        Pairs with fewer common strings are left out, and so are, from the means, pairs whose kappa
+        is 0 / 0.
 
     Returns
     -------
@@ -178,20 +179,20 @@ def error_consistency(
     pair = ("metric", *dims, "subject", "seed")
     parts: dict[str, tuple] = {}
     kept = np.stack([agreement.common for agreement in found])
-    enough = kept >= min_items
+    enough = np.stack([counted(agreement, min_items) for agreement in found])
     fields = ("kappa", "observed", "expected", "kappa_min", "kappa_max")
     for field, name in zip(fields, NAMES, strict=True):
         values = np.stack([getattr(agreement, field) for agreement in found])
         parts[name] = (("metric", *dims), mean_where(values, enough))
         if field == "kappa":
-            parts["pair_kappa"] = (pair, np.where(enough, values, np.nan))
+            parts["pair_kappa"] = (pair, np.where(kept >= min_items, values, np.nan))
     parts["pair_items"] = (pair, kept.astype(int))
     parts["pairs"] = (("metric", *dims), enough.sum(axis=(-2, -1)))
     among = [
         pairwise_kappa(reference[name].values, reference[name].values)
         for name in ("correct", "response")
     ]
-    enough = np.stack([(agreement.common >= min_items) & once for agreement in among])
+    enough = np.stack([counted(agreement, min_items) & once for agreement in among])
     values = np.stack([agreement.kappa for agreement in among])
     parts["subject_kappa"] = ("metric", mean_where(values, enough))
     parts["subject_pairs"] = ("metric", enough.sum(axis=(-2, -1)))
@@ -206,7 +207,7 @@ def error_consistency(
         items=len(kinds),
         subjects=len(np.unique(subjects)),
         seeds=outputs.sizes["seed"],
-        zero_over_zero="1 where observed agreement is 1",
+        zero_over_zero="pair_kappa is 1 where observed agreement is; left out of the means",
         note="seeds are not subjects",
         provenance="reconstruction",
     )
@@ -254,6 +255,15 @@ def by_trial(human: xr.Dataset, network: xr.Dataset) -> tuple[xr.Dataset, xr.Dat
         {"subject": subjects},
     )
     return people, outputs, chosen.grammatical.values.astype(float)
+
+
+def counted(agreement: Agreement, min_items: int) -> np.ndarray:
+    """Return the pairs that count in a mean: enough items, and a kappa that is not 0 / 0.
+
+    Agents that are right on every common item agree perfectly and say nothing about their errors;
+    with 1 for each such pair, the mean of independent agents would lie above 0.
+    """
+    return (agreement.common >= min_items) & (agreement.expected < 1 - 1e-12)
 
 
 def mean_where(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:

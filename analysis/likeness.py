@@ -15,12 +15,16 @@ from neurodyn.analysis.cluster_bootstrap import (
 from neurodyn.analysis.curve_distance import area_between
 from neurodyn.analysis.detection import detection_measures
 from neurodyn.analysis.endorsement import log_linear_rate
-from neurodyn.analysis.error_consistency import mean_where, pairwise_kappa
+from neurodyn.analysis.error_consistency import counted, mean_where, pairwise_kappa
+from neurodyn.analysis.feature_profiles import compare_profiles
 from neurodyn.analysis.item_correlation import halves, item_correlation
 from neurodyn.analysis.item_table import item_outputs, item_responses
 
 SPLITS = 50
 """Random halves of the people."""
+
+MIN_ITEMS = 10
+"""Strings that a pair of agents must have in common for its kappa to count."""
 
 How = dict[str, Any]
 """Of the bootstrap: resamples, level, seed."""
@@ -106,23 +110,33 @@ def detection_gap(people: xr.Dataset, answers: xr.Dataset, name: str, how: How) 
 
 
 def curve_area(people: xr.Dataset, answers: xr.Dataset, how: How) -> Found:
-    """Return the area between the curves over blocks."""
+    """Return the area between the curves over the blocks that everyone has."""
+    people, answers = (data.isel(trial=common_blocks(people)) for data in (people, answers))
     ours, _ = crossed(right(people.response, people), people, "block")
     theirs, _ = crossed(right(said(answers), people), people, "block")
     x = ours.block.values.astype(float)
 
     def area(a: xr.DataArray, b: xr.DataArray) -> xr.DataArray:
+        means = [c.mean([d for d in ("subject", "seed") if d in c.dims]) for c in (a, b)]
         return xr.apply_ufunc(
-            lambda d: area_between(x, d), (a - b).fillna(0), input_core_dims=[["block"]]
+            lambda d: area_between(x, d), means[0] - means[1], input_core_dims=[["block"]]
         )
 
-    value = area(ours.mean("subject"), theirs.mean(("subject", "seed")))
+    value = area(ours, theirs)
     some = {"resamples": how["resamples"], "seed": how["seed"]}
     draws = area(
         bootstrap_means(ours, clusters=clusters(ours), **some),
         bootstrap_means(several(theirs), clusters=clusters(theirs), **some),
     )
     return Found(value, around(value, draws, how), between_halves(ours, area, how))
+
+
+def common_blocks(people: xr.Dataset) -> np.ndarray:
+    """Return the rows of the blocks in which everyone answered."""
+    pairs = np.unique(np.stack([people.block.values.astype(str), people.subject.values]), axis=1)
+    names, count = np.unique(pairs[0], return_counts=True)
+    everyone = len(np.unique(people.subject.values))
+    return np.flatnonzero(np.isin(people.block.values.astype(str), names[count == everyone]))
 
 
 def correlation(people: xr.Dataset, answers: xr.Dataset, how: How) -> Found:
@@ -149,9 +163,10 @@ def consistency(people: xr.Dataset, answers: xr.Dataset, what: str, how: How) ->
         other = names[:, None] != names
         ours = drawn.people.transpose("subject", "item").values
         theirs = drawn.network.transpose("family", "seed", "subject", "item").values
-        mixed, alike = pairwise_kappa(ours, theirs).kappa, pairwise_kappa(ours, ours).kappa
-        network = mean_where(mixed, other & np.isfinite(mixed)).mean(axis=-1)
-        return beside(network, mean_where(alike, other & np.isfinite(alike)), drawn.family.values)
+        mixed, alike = pairwise_kappa(ours, theirs), pairwise_kappa(ours, ours)
+        network = mean_where(mixed.kappa, other & counted(mixed, MIN_ITEMS)).mean(axis=-1)
+        reference = mean_where(alike.kappa, other & counted(alike, MIN_ITEMS))
+        return beside(network, reference, drawn.family.values)
 
     data = xr.Dataset({"network": table, "people": alone})
     return apart(bootstrap_statistic(statistic, data, clusters=clusters(table), **how))
@@ -188,15 +203,13 @@ def likelihood(people: xr.Dataset, answers: xr.Dataset, how: How) -> Found:
     return Found(mine.r2, mine.r2_ci, top.r2, top.r2_ci)
 
 
-def of_weights(
-    ours: xr.DataArray, theirs: xr.DataArray,
-    measure: Measure, how: dict,
-) -> Found:  # fmt: skip
-    """Return how the mean weights of networks compare with those of people."""
-    terms = [term for term in ours["term"].values if term != "intercept"]
-    ours, theirs = ours.sel(term=terms), theirs.sel(term=terms)
-    mean = [dim for dim in ("subject", "seed") if dim in theirs.dims]
-    value = measure(ours.mean("subject"), theirs.mean(mean))
+def of_weights(ours: xr.DataArray, theirs: xr.DataArray, what: str, how: How) -> Found:
+    """Return the "distance" or "cosine" of the mean weights of networks and of people."""
+
+    def measure(a: xr.DataArray, b: xr.DataArray) -> xr.DataArray:
+        return compare_profiles(a, b)[what]
+
+    value = measure(ours, theirs)
     some = {"resamples": how["resamples"], "seed": how["seed"]}
     draws = measure(
         bootstrap_means(ours, clusters=clusters(ours), **some),
@@ -205,24 +218,13 @@ def of_weights(
     return Found(value, around(value, draws, how), between_halves(ours, measure, how))
 
 
-def distance(a: xr.DataArray, b: xr.DataArray) -> xr.DataArray:
-    """Return the Euclidean distance over terms."""
-    return ((a - b) ** 2).sum("term") ** 0.5
-
-
-def cosine(a: xr.DataArray, b: xr.DataArray) -> xr.DataArray:
-    """Return the cosine over terms."""
-    return (a * b).sum("term") / ((a**2).sum("term") * (b**2).sum("term")) ** 0.5
-
-
 def between_halves(ours: xr.DataArray, measure: Measure, how: How) -> xr.DataArray | float:
     """Return the mean of a measure between random halves of the people."""
     if ours.sizes["subject"] < 2:
         return np.nan
     splits = halves(ours.subject.values, SPLITS, how["seed"])
     found = [
-        measure(ours.isel(subject=one).mean("subject"), ours.isel(subject=~one).mean("subject"))
-        for one in splits
+        measure(ours.isel(subject=one), ours.isel(subject=~one).mean("subject")) for one in splits
     ]
     return xr.concat(found, dim="split").mean("split")
 

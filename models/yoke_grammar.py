@@ -170,8 +170,9 @@ def in_order(trials: xr.Dataset) -> list[list[int]]:
     feedback, grammatical = trials.feedback.values, trials.grammatical.values
     if np.isnan(feedback[has]).any():
         raise ValueError(
-            f"feedback is unknown (NaN) in {int(np.isnan(feedback[has]).sum())} trials; fill in 1 "
-            "where the subject was told the answer and 0 elsewhere"
+            f"feedback is unknown (NaN) in {int(np.isnan(feedback[has]).sum())} trials; leave out "
+            "what is no trial (phase questionnaire), and elsewhere fill in 1 where the subject was "
+            "told the answer, 0 where not"
         )
     if np.isnan(grammatical[has & (feedback == 1)]).any():
         raise ValueError("grammatical is unknown (NaN) in trials with feedback: what was it?")

@@ -343,3 +343,12 @@ def test_anova_is_checked() -> None:
         bayes_anova(x.isel(subject=[0, 3]), between=("grammar",))
     with pytest.raises(ValueError, match="nothing is left unexplained"):
         bayes_anova(x * 0 + np.arange(4.0))
+
+
+def test_differences_of_rounding_are_no_evidence() -> None:
+    x = xr.DataArray([0.8, 0.9, 0.7], dims="subject")
+    y = xr.DataArray([0.7, 0.8, 0.6], dims="subject")
+    with pytest.raises(ValueError, match="all values of a sample are equal"):
+        bayes_t_test(x, y, paired=True)
+    with pytest.raises(ValueError, match="all values of a sample are equal"):
+        bayes_t_test(xr.DataArray([0.1 + 0.2, 0.3, 0.3, 0.3], dims="subject"), 0.5)
