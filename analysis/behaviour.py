@@ -38,7 +38,7 @@ CEILINGS = {
     "d_prime_gap": "none",
     "criterion_gap": "none",
     "curve_area": "mean area between the curves of random halves of the people",
-    "item_correlation": "sqrt(R), R the split-half reliability by Spearman and Brown",
+    "item_correlation": "square root of the correlation of random halves of the people",
     "kappa_correct": "mean kappa of two people",
     "kappa_response": "mean kappa of two people",
     "pseudo_r2": "the other people's endorsement of the string in the network's place",
@@ -87,7 +87,8 @@ def compare(
     - Differences of accuracy, d' and criterion (pooled over people), network minus people.
     - Area between the learning curves, :math:`\int |h - m|\, dx / (x_K - x_1)`, over the blocks
       that everyone has.
-    - Correlation of endorsement over strings, within grammatical classes, beside sqrt(R).
+    - Correlation of endorsement over strings, within grammatical classes, of one half of the people
+      with networks yoked to the *other* half, beside what a model without noise would reach.
     - Cohen's kappa, on being right and on the response, of a person with a network that was yoked
       to *another* person, beside that of two people: both answered a string at different times.
       Pairs with fewer than 10 common strings, or right on all of them, do not count.

@@ -144,6 +144,7 @@ def item_correlation(
         Trials, or what `item_responses` makes of them (with ``adjust``, adjusted).
     network : Dataset
         ``output`` (..., seed, item) as in `item_outputs`; other dimensions (family, n_seen) stay.
+        Not networks yoked to people's trials: see `neurodyn.analysis.compare`.
     method : {"pearson", "spearman"}
         Spearman and Brown's formula is exact for the first only.
     scale : {"centred", "logit", "rate"}
@@ -204,6 +205,12 @@ def item_correlation(
     if splits < 1 or min_subjects < 1:
         raise ValueError(
             f"splits and min_subjects must be 1 or more, got {splits!r} and {min_subjects!r}"
+        )
+    if "output" in network and "trial" in network.output.dims:
+        raise ValueError(
+            "networks yoked to people's trials met each string when these did, early or late, and go "
+            "with them for that reason alone: use neurodyn.analysis.compare, which sets people "
+            "beside networks yoked to others, or networks that were trained and tested on items"
         )
     people, found = as_item_responses(human), by_item(network)
     shared, positions = shared_strings(people, found)

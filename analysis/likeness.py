@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
+from scipy.special import ndtri
 
 from neurodyn.analysis.choice_models import choice_likelihood
 from neurodyn.analysis.cluster_bootstrap import (
@@ -13,12 +14,10 @@ from neurodyn.analysis.cluster_bootstrap import (
     cluster_bootstrap,
 )
 from neurodyn.analysis.curve_distance import area_between
-from neurodyn.analysis.detection import detection_measures
-from neurodyn.analysis.endorsement import log_linear_rate
+from neurodyn.analysis.endorsement import endorsement_scale, log_linear_rate
 from neurodyn.analysis.error_consistency import counted, mean_where, pairwise_kappa
 from neurodyn.analysis.feature_profiles import compare_profiles
-from neurodyn.analysis.item_correlation import halves, item_correlation
-from neurodyn.analysis.item_table import item_outputs, item_responses
+from neurodyn.analysis.item_correlation import finite_mean, halves, row_correlation
 
 SPLITS = 50
 """Random halves of the people."""
@@ -78,35 +77,44 @@ def accuracy_gap(people: xr.Dataset, answers: xr.Dataset, how: How) -> Found:
     """Return the mean over trials of being right, network minus person."""
     ours = right(people.response, people)
     gap, count = crossed(right(said(answers), people) - ours, people, "item")
-    gap, count = several(gap), several(count)
-    found = cluster_bootstrap(gap.rename("gap"), weights=count, clusters=clusters(gap), **how)
+    found = cluster_bootstrap(
+        several(gap.rename("gap")), weights=several(count), clusters=clusters(gap), **how
+    )
     return Found(found.gap, found.gap_ci)
 
 
 def detection_gap(people: xr.Dataset, answers: xr.Dataset, name: str, how: How) -> Found:
-    """Return the difference of d' or of the criterion, from rates pooled over people."""
+    r"""Return the difference of d' or of the criterion c, from rates pooled over people.
+
+    .. math:: \Delta = \sum_k a_k \left[ z(p_k^\mathrm{network}) - z(p_k^\mathrm{people}) \right]
+
+    over the rates of "grammatical" for grammatical (k = 1) and other strings (k = 0), with
+    a = (1, -1) for d' and (-1/2, -1/2) for c. The interval is a bootstrap of the linear part,
+    what each trial adds to it.
+    """
     kind = people.grammatical.values
-    signal, noise = (kind == 1).sum(), (kind == 0).sum()
-
-    def measure(response: xr.DataArray, resamples: int | None) -> xr.DataArray:
-        rates = []
-        for value in (1, 0):
-            rows = np.flatnonzero(kind == value)
-            rate, count = crossed(response.isel(trial=rows), people.isel(trial=rows), "item")
-            if resamples is None:
-                rates.append((rate * count).sum(("subject", "item")) / count.sum())
-                rates[-1] = rates[-1].mean("seed") if "seed" in rate.dims else rates[-1]
-            else:
-                rate, count = several(rate), several(count)
-                some = {"resamples": resamples, "seed": how["seed"]}
-                rates.append(bootstrap_means(rate, weights=count, clusters=clusters(rate), **some))
-        return xr.apply_ufunc(
-            lambda h, f: detection_measures(h * signal, f * noise, signal, noise)[name], *rates
-        )
-
-    value = measure(said(answers), None) - measure(people.response, None)
-    draws = measure(said(answers), how["resamples"]) - measure(people.response, how["resamples"])
-    return Found(value, around(value, draws, how))
+    counts = [(kind == 1).sum(), (kind == 0).sum()]
+    signs = {"d_prime": (1, -1), "criterion": (-0.5, -0.5)}[name]
+    network = said(answers)
+    value: xr.DataArray | float = 0.0
+    parts = xr.zeros_like(network)
+    for is_of, n, sign in zip((1, 0), counts, signs, strict=True):
+        here = np.flatnonzero(kind == is_of)
+        for response, side in ((network, 1), (people.response, -1)):
+            mine = response.isel(trial=here)
+            rate = mine.mean([d for d in ("trial", "seed") if d in mine.dims])
+            rate = (rate * n + 0.5) / (n + 1)
+            z = xr.apply_ufunc(ndtri, rate)
+            value = value + side * sign * z
+            slope = side * sign * len(kind) / n / np.exp(-(z**2) / 2) * np.sqrt(2 * np.pi)
+            here_only = xr.DataArray(kind == is_of, dims="trial")
+            parts = parts + (slope * (response - rate)).where(here_only, 0.0)
+    cells, count = crossed(parts.transpose("family", "seed", "trial"), people, "item")
+    found = cluster_bootstrap(
+        several(cells.rename("part")), weights=several(count), clusters=clusters(cells), **how
+    )
+    assert isinstance(value, xr.DataArray)
+    return Found(value, found.part_ci - found.part + value)
 
 
 def curve_area(people: xr.Dataset, answers: xr.Dataset, how: How) -> Found:
@@ -140,15 +148,45 @@ def common_blocks(people: xr.Dataset) -> np.ndarray:
 
 
 def correlation(people: xr.Dataset, answers: xr.Dataset, how: How) -> Found:
-    """Return the correlation of endorsement over strings, and its noise ceiling."""
+    r"""Return how endorsement over strings goes together, people of one half, networks of another.
 
-    def statistic(ours: xr.Dataset, theirs: xr.Dataset) -> xr.DataArray:
-        found = item_correlation(ours, theirs, splits=SPLITS, seed=how["seed"])
-        return beside(found.correlation.values, found.ceiling.item(), theirs.family.values)
+    .. math:: r = \langle \mathrm{corr}_i(h_i^{(1)}, m_i^{(2)}) \rangle, \qquad
+              \text{ceiling} = \langle \mathrm{corr}_i(h_i^{(1)}, h_i^{(2)}) \rangle^{1/2}
 
-    ours, theirs = item_responses(people), item_outputs(answers)
-    kinds = [*clusters(ours.response), *(["seed"] if theirs.sizes["seed"] > 1 else [])]
-    return apart(bootstrap_statistic(statistic, ours, theirs, clusters=kinds, **how))
+    over random halves of the people, both ways round: h is the endorsement by one half, m that of
+    the networks yoked to the other half. Networks yoked to the same people would have met each
+    string when these did, early or late, and would go with them for that reason alone. A model
+    without noise reaches the square root of the halves' own correlation; NaN where it is not above
+    zero.
+    """
+    alone, count = crossed(people.response, people, "item")
+    table, _ = crossed(answers.output, people, "item")
+    kind, _ = crossed(people.grammatical.astype(float), people, "item")
+    data = xr.Dataset({"people": alone, "network": table, "n": count, "kind": kind.mean("subject")})
+
+    def statistic(drawn: xr.Dataset) -> xr.DataArray:
+        one = halves(drawn.subject.values, SPLITS, how["seed"]).astype(float)
+        n, kinds = drawn.n.transpose("subject", "item").values, drawn.kind.values
+        ours = np.nan_to_num(drawn.people.transpose("subject", "item").values) * n
+        theirs = drawn.network.transpose("family", "seed", "subject", "item")
+        theirs, seeds = np.nan_to_num(theirs.values.sum(1)) * n, theirs.sizes["seed"]
+        two, seen = 1 - one, (n > 0).astype(float)
+        kept = (one @ seen >= 2) & (two @ seen >= 2)
+
+        def endorsed(yes: np.ndarray, half: np.ndarray, times: int = 1) -> np.ndarray:
+            return endorsement_scale(
+                half @ yes, np.where(kept, half @ n * times, 0), kinds, "centred"
+            )
+
+        h, m = (
+            [endorsed(x, half, k) for half in (one, two)] for x, k in ((ours, 1), (theirs, seeds))
+        )
+        r = [row_correlation(a, b) for a, b in ((h[0], m[1]), (h[1], m[0]))]
+        reliability = finite_mean(row_correlation(h[0], h[1]))
+        top = np.sqrt(reliability) if reliability > 0 else np.nan
+        return beside(finite_mean(np.concatenate(r, axis=-1)), top, drawn.family.values)
+
+    return apart(bootstrap_statistic(statistic, data, clusters=clusters(table), **how))
 
 
 def consistency(people: xr.Dataset, answers: xr.Dataset, what: str, how: How) -> Found:

@@ -16,6 +16,7 @@ from neurodyn.analysis.cluster_bootstrap import (
     bootstrap_statistic,
     cluster_bootstrap,
     crossed_means,
+    multiway_variance,
 )
 
 
@@ -118,10 +119,11 @@ def test_the_general_form_is_the_fast_one_for_a_mean() -> None:
     x = xr.DataArray(
         rng.random((5, 7, 3)), {"block": [1, 2, 3]}, dims=("subject", "item", "block"), name="acc"
     )
-    fast = cluster_bootstrap(x, resamples=200, seed=9)
-    slow = bootstrap_statistic(lambda d: d.mean(("subject", "item")), x, resamples=200, seed=9)
+    how = {"clusters": ["subject"], "resamples": 200, "seed": 9}
+    fast = cluster_bootstrap(x.mean("item"), **how)
+    slow = bootstrap_statistic(lambda d: d.mean(("subject", "item")), x, **how)
     xr.testing.assert_allclose(fast.acc, slow.acc)
-    draws = bootstrap_means(x, resamples=200, seed=9)
+    draws = bootstrap_means(x.mean("item"), **how)
     shift = slow.acc - draws.median("resample")
     xr.testing.assert_allclose(slow.acc_ci, (fast.acc_ci + shift).transpose(..., "ci_bound"))
     assert fast.acc_ci.dims == ("block", "ci_bound") and fast.block.values.tolist() == [1, 2, 3]
@@ -219,3 +221,32 @@ def test_the_general_form_takes_out_what_resampling_adds() -> None:
     assert draws.quantile(0.025) > found["size"]  # what a plain percentile interval would not hold
     low, high = found.size_ci.values
     assert low < found["size"] < high
+
+
+@pytest.mark.parametrize("effects", [0.0, 1.0])
+def test_crossed_intervals_hold_the_truth_as_often_as_they_say(effects: float) -> None:
+    """95% intervals of 200 data sets hold the true mean: noise alone, or crossed effects as well."""
+    held = 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=(20, 40))
+        x += effects * (rng.normal(size=(20, 1)) + rng.normal(size=(1, 40)))
+        values = xr.DataArray(x, dims=("subject", "item"), name="m")
+        low, high = cluster_bootstrap(values, resamples=200, seed=seed).m_ci.values
+        held += low <= 0 <= high
+    assert 0.88 * 200 <= held <= 0.985 * 200  # a little narrow with twenty clusters
+
+
+def test_multiway_variance_is_the_formula_of_the_crossed_model() -> None:
+    """Many draws of a crossed model: the mean estimate is the variance of the mean."""
+    estimates, means = [], []
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=(15, 20)) + rng.normal(size=(15, 1)) + 0.5 * rng.normal(size=(1, 20))
+        values = xr.DataArray(x, dims=("subject", "item"))
+        found = multiway_variance(values, values.mean(), ["subject", "item"], None)
+        estimates.append(found.item())
+        means.append(x.mean())
+    exact = 1 / 15 + 0.25 / 20 + 1 / 300
+    assert np.mean(estimates) == pytest.approx(exact, rel=0.1)
+    assert np.var(means) == pytest.approx(exact, rel=0.2)
