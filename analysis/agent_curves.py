@@ -8,13 +8,17 @@ import xarray as xr
 from neurodyn.analysis.cluster_bootstrap import cluster_bootstrap
 from neurodyn.analysis.learning_curves import accuracy_by_length, learning_curve
 
-LABELS = {"n_seen": "strings seen with feedback", "length": "length of the string (letters)"}
+LABELS = {
+    "n_seen": "strings seen with feedback",
+    "block": "block",
+    "length": "length of the string (letters)",
+}
 
 
 def accuracy_of_agents(
     trials: xr.Dataset,
     answers: xr.Dataset,
-    x: Literal["n_seen", "length"],
+    x: Literal["n_seen", "block", "length"],
     *,
     level: float = 0.95,
     resamples: int = 500,
@@ -34,8 +38,8 @@ def accuracy_of_agents(
         People's trials of one or several grammars.
     answers : Dataset
         ``output`` (family, seed, trial) of yoked learners.
-    x : {"n_seen", "length"}
-        Over what.
+    x : {"n_seen", "block", "length"}
+        Over what; NaN where a learner's output is (it diverged).
     level, resamples, seed
         Of the bootstrap.
 
@@ -69,8 +73,10 @@ def accuracy_of_agents(
     answered = np.isfinite(trials.correct) & np.isfinite(trials.grammatical)
     agents = {"people": trials.correct.expand_dims(seed=[0])}
     agents |= {
-        str(family): (said.sel(family=family) == trials.grammatical).where(answered).astype(float)
-        for family in answers.family.values
+        str(f): (said.sel(family=f) == trials.grammatical)
+        .where(answered & answers.output.sel(family=f).notnull())
+        .astype(float)
+        for f in answers.family.values
     }
     grammars = list(dict.fromkeys(trials.grammar.values.tolist()))
     parts = []
@@ -98,5 +104,7 @@ def accuracy_of_agents(
 def of_subjects(trials: xr.Dataset, correct: xr.DataArray, x: str) -> xr.DataArray:
     """Return accuracy (subject, x) of one run."""
     mine = trials.assign(correct=("trial", correct.values))
-    found = learning_curve(mine) if x == "n_seen" else accuracy_by_length(mine)
+    if x == "length":
+        return accuracy_by_length(mine).accuracy.reset_coords(drop=True)
+    found = learning_curve(mine, "paper" if x == "n_seen" else "blocks")
     return found.accuracy.reset_coords(drop=True)

@@ -111,11 +111,12 @@ def compare(
         People's trials, with feedback: the table of `neurodyn.analysis.read_trials` or of
         `neurodyn.models.simulated_participants`.
     networks : Dataset
-        ``output`` (family, seed, trial) on the same trials, from `neurodyn.models.yoked`.
+        ``output`` (family, seed, trial) on the same trials, from `neurodyn.models.yoked`; a family
+        with NaN (diverged) has no values for that grammar.
     items : Dataset, optional
         ``string``, ``grammar`` and features over ``item``, for the cosine of feature weights.
     features : sequence of str
-        Names of variables of `items`.
+        Names of variables of `items`; those that do not vary in a grammar are left out there.
     phases : sequence of str
         The trials that count, by ``phase``: learning with feedback, or unknown.
     exclude : sequence of float
@@ -189,7 +190,18 @@ def compare(
         known = None
         if items is not None:
             known = items.isel(item=items.grammar.values.astype(str) == grammar)
-        parts.append(of_one_grammar(people, answers, known, features, resamples, level, seed))
+        there = answers.output.notnull().all(("seed", "trial")).values
+        if not there.any():
+            raise ValueError(f"no family answered every trial of grammar {grammar!r}")
+        one = of_one_grammar(
+            people, answers.isel(family=there), known, features, resamples, level, seed
+        ).reindex(family=networks.family.values)
+        if not there.all():
+            gone = ", ".join(map(str, networks.family.values[~there]))
+            one["why"] = one.why.copy(
+                data=[f"{w}; {gone} diverged".removeprefix("; ") for w in one.why.values]
+            )
+        parts.append(one)
     result = xr.concat(parts, dim=xr.IndexVariable("grammar", grammars), combine_attrs="override")
     return labelled(result, phases, exclude, resamples, level, seed)
 
@@ -199,6 +211,8 @@ def of_one_grammar(
     resamples: int, level: float, seed: int,
 ) -> xr.Dataset:  # fmt: skip
     """Return all metrics for the people of one grammar."""
+    if items is not None:
+        features = [name for name in features if np.unique(items[name].values).size > 1]
     how = {"resamples": resamples, "level": level, "seed": seed}
     metrics: dict[str, Callable[[], Found]] = {
         "accuracy_gap": lambda: accuracy_gap(people, answers, how),
@@ -214,7 +228,7 @@ def of_one_grammar(
         ),
         "feature_cosine": lambda: of_weights(
             feature_profile(people, items, features).weight,  # type: ignore[arg-type]
-            feature_profile(answers, items, features).weight,  # type: ignore[arg-type]
+            profiles_of_networks(answers, items, features),  # type: ignore[arg-type]
             "cosine",
             how,
         ),
@@ -225,7 +239,12 @@ def of_one_grammar(
     found, why = [], []
     for name, measure in metrics.items():
         why.append(missing(name, people, items, features))
-        one = Found(empty, bounds) if why[-1] else measure()
+        one = Found(empty, bounds)
+        if not why[-1]:
+            try:
+                one = measure()
+            except ValueError as error:  # a measure's refusal does not take the others with it
+                why[-1] = str(error)
         undefined = one.value.isnull()
         if not why[-1] and undefined.any():
             names = one.value.family.values[undefined.values]
@@ -247,6 +266,18 @@ def of_one_grammar(
         strings=int((strings != "").sum()),
         trials=people.sizes["trial"],
     )
+
+
+def profiles_of_networks(
+    answers: xr.Dataset, items: xr.Dataset, features: Sequence[str]
+) -> xr.DataArray:
+    """Return weights (family, seed, subject, term), a fit to each person's trials as for people."""
+    names = np.unique(answers.subject.values)
+    found = [
+        feature_profile(answers.isel(trial=answers.subject.values == s), items, features).weight
+        for s in names
+    ]
+    return xr.concat(found, dim=xr.IndexVariable("subject", names))
 
 
 def missing(
@@ -344,9 +375,5 @@ def check(
             f"networks answered {networks.sizes['trial']} trials, people {trials.sizes['trial']}: "
             "yoke the networks to these very trials"
         )
-    if not networks.output.notnull().all():
-        bad = networks.output.isnull().any(("seed", "trial"))
-        names = networks.family.values[bad.values].tolist()
-        raise ValueError(f"outputs of {', '.join(map(str, names))} are not numbers: leave them out")
     if resamples < 100:
         raise ValueError(f"resamples must be 100 or more, got {resamples!r}")

@@ -123,9 +123,10 @@ def draw_agent(axis: Axes, line: xr.Dataset, x: str, look: dict[str, Any]) -> No
 def similarity(dataset: xr.Dataset) -> Figure:
     """Draw how like people each family is: a panel a metric, with the ceiling people set.
 
-    Points are estimates with their intervals. A grey band is the interval of the ceiling, a black
-    bar its value: what a second group of people, or a model without noise, would reach; metrics
-    without one have no bar. A triangle on the lower edge marks a value that is not defined.
+    Points are estimates with their intervals. A black bar is the ceiling, what people reach among
+    themselves, a grey band its interval (for areas and distances: halves of the people; a model
+    that knew every probability would pass some of them). Metrics without one have no bar. A
+    triangle on the lower edge marks a value that is not defined.
 
     Parameters
     ----------
@@ -164,7 +165,7 @@ def similarity(dataset: xr.Dataset) -> Figure:
             Line2D([], [], color="black", linewidth=1.6, label="people among themselves")
         )
         figure.legend(
-            handles=handles, loc="outside upper center", ncols=min(len(handles), 9), frameon=False,
+            handles=handles, loc="outside upper center", ncols=min(len(handles), 5), frameon=False,
             columnspacing=1.2, handletextpad=0.3,
         )  # fmt: skip
         figure.supxlabel("grammar", fontsize=8)

@@ -169,11 +169,11 @@ def cluster_bootstrap(
 
     Each named dimension is resampled by itself, with replacement (crossed clusters, the
     "pigeonhole" bootstrap): the interval is about other subjects *and* other items *and* other
-    training seeds. No bootstrap of crossed data is exact (McCullagh 2000); this one would count what
-    neither subjects nor items nor seeds explain three times with two kinds of cluster, seven times
-    with three (Owen 2007). With several kinds the draws are therefore scaled about their mean until
-    their variance is that of `multiway_variance`. With few clusters of a kind (under about 20) any
-    percentile interval is too narrow.
+    training seeds. No bootstrap of crossed data is exact (McCullagh 2000); this one would count
+    what neither subjects nor items nor seeds explain three times with two kinds of cluster, seven
+    times with three (Owen 2007). With several kinds the draws are therefore scaled about their mean
+    until their variance is that of `multiway_variance`. With few clusters of a kind (under about
+    20) any percentile interval is too narrow.
 
     Seeds are training runs of a network, not subjects: more seeds make the mean of such networks
     surer, they say nothing about people.
@@ -225,7 +225,8 @@ def cluster_bootstrap(
     if len(names) > 1:
         wanted, found = multiway_variance(values, mean, names, weights), draws.var("resample")
         middle = draws.mean("resample")
-        draws = middle + (draws - middle) * np.sqrt(wanted / found.where(found > 0)).fillna(1)
+        scale = (wanted / found.where(found > 0)).fillna(1) ** 0.5
+        draws = middle + (draws - middle) * scale
     return interval(mean, draws, values.name, sizes, level, seed)
 
 
@@ -255,19 +256,17 @@ def multiway_variance(
     p = xr.ones_like(values, dtype=float) if weights is None else weights.broadcast_like(values)
     p = p.where(values.notnull(), 0.0)
     e = (p * (values - mean)).fillna(0.0) / p.sum(names)
-    total: xr.DataArray | float = 0.0
-    single = []
+    total = xr.zeros_like(mean)
+    least = xr.zeros_like(mean)
     for size in range(1, len(names) + 1):
         for some in combinations(names, size):
             rest = [name for name in names if name not in some]
             there = (p.sum(rest) > 0).sum(some)
             part = (e.sum(rest) ** 2).sum(some) * there / (there - 1).where(there > 1)
             total = total - (-1) ** size * part
-            single += [part] if size == 1 else []
-    assert isinstance(total, xr.DataArray)
-    for part in single:
-        total = xr.where(total > part, total, part)
-    return total
+            if size == 1:
+                least = xr.where(part > least, part, least)
+    return xr.where(total > least, total, least)
 
 
 def bootstrap_statistic(

@@ -15,6 +15,9 @@ REFERENCES = (
 )
 
 
+ALL = "recurrent exceed feed-forward in all ten"
+
+
 def judge(low: float, high: float) -> str:
     """Say whether an interval of what a claim calls positive bears it out.
 
@@ -126,23 +129,25 @@ def complexity_correlation(advantage: xr.DataArray, complexity: xr.DataArray) ->
     >>> complexity_correlation(d, x).r.round(3).values
     array([-0.9])
     """
-    n = advantage.sizes["grammar"]
-    if n < 4 or complexity.sizes["grammar"] != n:
-        raise ValueError(
-            f"a correlation over grammars needs four or more in both, got {n} and "
-            f"{complexity.sizes['grammar']}"
-        )
+    try:
+        advantage, complexity = xr.align(advantage, complexity, join="exact")
+    except ValueError as error:
+        raise ValueError(f"advantage and complexity need the same grammars: {error}") from None
+    n = (advantage.notnull() & complexity.notnull()).sum("grammar")
+    if (n < 4).any():
+        raise ValueError(f"a correlation over grammars needs four or more, got {int(n.min())}")
     r = xr.corr(advantage, complexity, "grammar")
     half = stats.norm.ppf(0.975) / (n - 3) ** 0.5
     z = np.arctanh(r.clip(-1 + 1e-12, 1 - 1e-12))
     bounds = xr.concat([np.tanh(z - half), np.tanh(z + half)], dim="ci_bound")
     factor = xr.apply_ufunc(
-        lambda value: (
-            np.exp(pearson_log_bayes_factor(value, n, alternative="less"))
+        lambda value, n: (
+            np.exp(pearson_log_bayes_factor(value, int(n), alternative="less"))
             if np.isfinite(value)
             else np.nan
         ),
         r,
+        n,
         vectorize=True,
     )
     result = xr.Dataset(
@@ -152,7 +157,7 @@ def complexity_correlation(advantage: xr.DataArray, complexity: xr.DataArray) ->
             "r_bf": factor,
         }
     )
-    about = {"units": "1", "references": REFERENCES, "grammars": n}
+    about = {"units": "1", "references": REFERENCES, "grammars": int(n.max())}
     result.r.attrs = {"long_name": "correlation of the advantage with complexity", **about}
     result.r_ci.attrs = {"long_name": "95% interval of the correlation (Fisher)", **about}
     result.r_bf.attrs = {"long_name": "Bayes factor for a negative correlation", **about}
@@ -165,8 +170,7 @@ def claims(networks: xr.Dataset, ten: xr.Dataset) -> xr.Dataset:
     Parameters
     ----------
     networks : Dataset
-        ``advantage``, ``advantage_ci``, ``advantage_bf`` (grammar, epochs, batch), and
-        ``learning_rate`` (grammar, family, epochs, batch) with ``lowest_rate`` (family).
+        ``advantage``, ``advantage_ci``, ``advantage_bf`` (grammar, epochs, batch).
     ten : Dataset
         ``advantage`` and its like (grammar, epochs), ``r``, ``r_ci``, ``r_bf`` (epochs, measure).
 
@@ -174,9 +178,11 @@ def claims(networks: xr.Dataset, ten: xr.Dataset) -> xr.Dataset:
     -------
     Dataset
         Dim ``claim``: ``text``, ``setting``, ``verdict`` (holds, fails, undecided), ``estimate``,
-        ``estimate_ci``, ``bayes_factor``, ``units_of_inference`` and ``units``.
+        ``estimate_ci``, ``bayes_factor``, and ``unit``, what the interval is over. "in all ten"
+        has a row for each grammar, and one that holds if all of them do and fails if any does.
     """
     rows: list[tuple[str, str, float, float, float, float, str]] = []
+    verdicts: dict[int, str] = {}
     for grammar in networks.grammar.values:
         for epochs in networks.epochs.values:
             for batch in networks.batch.values:
@@ -187,7 +193,14 @@ def claims(networks: xr.Dataset, ten: xr.Dataset) -> xr.Dataset:
         for grammar in ten.grammar.values:
             at = ten.sel(grammar=grammar, epochs=epochs)
             where = f"regular grammar {grammar}, {epochs} epochs"
-            rows.append(advantage_row("recurrent exceed feed-forward in all ten", where, at))
+            rows.append(advantage_row(ALL, where, at))
+        of_all = [judge(*row[3:5]) for row in rows[-len(ten.grammar) :]]
+        least = rows[-len(ten.grammar) :][int(ten.advantage.sel(epochs=epochs).argmin("grammar"))]
+        whole = (ALL, f"all ten, {epochs} epochs: the least of them", *least[2:])
+        rows.append(whole)
+        verdicts[len(rows) - 1] = (
+            "fails" if "fails" in of_all else "holds" if set(of_all) == {"holds"} else "undecided"
+        )
         for measure in ten.measure.values:
             at = ten.sel(epochs=epochs, measure=measure)
             low, high = -at.r_ci.values[::-1]
@@ -196,7 +209,8 @@ def claims(networks: xr.Dataset, ten: xr.Dataset) -> xr.Dataset:
                 -at.r.item(), low, high, at.r_bf.item(), "grammars",
             ))  # fmt: skip
     text, setting, estimate, low, high, factor, unit = zip(*rows, strict=True)
-    verdicts = [judge(a, b) for a, b in zip(low, high, strict=True)]
+    judged = [judge(a, b) for a, b in zip(low, high, strict=True)]
+    judged = [verdicts.get(k, verdict) for k, verdict in enumerate(judged)]
     result = xr.Dataset(
         {
             "text": ("claim", list(text), {"long_name": "claim", "units": "1"}),
@@ -204,7 +218,7 @@ def claims(networks: xr.Dataset, ten: xr.Dataset) -> xr.Dataset:
             "estimate": ("claim", np.array(estimate)),
             "estimate_ci": (("claim", "ci_bound"), np.stack([low, high], axis=1)),
             "bayes_factor": ("claim", np.array(factor)),
-            "verdict": ("claim", verdicts, {"long_name": "what the interval says", "units": "1"}),
+            "verdict": ("claim", judged, {"long_name": "what the interval says", "units": "1"}),
             "unit": ("claim", list(unit), {"long_name": "what the interval is over", "units": "1"}),
         },
         coords={"claim": np.arange(len(rows)), "ci_bound": ["lower", "upper"]},

@@ -208,8 +208,8 @@ def item_correlation(
         )
     if "output" in network and "trial" in network.output.dims:
         raise ValueError(
-            "networks yoked to people's trials met each string when these did, early or late, and go "
-            "with them for that reason alone: use neurodyn.analysis.compare, which sets people "
+            "networks yoked to people's trials met each string when these did, early or late, and "
+            "go with them for that reason alone: use neurodyn.analysis.compare, which sets people "
             "beside networks yoked to others, or networks that were trained and tested on items"
         )
     people, found = as_item_responses(human), by_item(network)

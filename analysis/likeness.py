@@ -171,7 +171,7 @@ def correlation(people: xr.Dataset, answers: xr.Dataset, how: How) -> Found:
         theirs = drawn.network.transpose("family", "seed", "subject", "item")
         theirs, seeds = np.nan_to_num(theirs.values.sum(1)) * n, theirs.sizes["seed"]
         two, seen = 1 - one, (n > 0).astype(float)
-        kept = (one @ seen >= 2) & (two @ seen >= 2)
+        kept = (one @ seen > 0) & (two @ seen > 0)
 
         def endorsed(yes: np.ndarray, half: np.ndarray, times: int = 1) -> np.ndarray:
             return endorsement_scale(

@@ -10,7 +10,7 @@ from sklearn.metrics import cohen_kappa_score
 
 import neurodyn as nd
 from neurodyn import analysis
-from neurodyn.analysis import behaviour, likeness
+from neurodyn.analysis import behaviour, grammar_report, likeness
 from neurodyn.analysis.detection import detection_measures
 from neurodyn.analysis.error_consistency import counted, mean_where, pairwise_kappa
 from neurodyn.models import simulated_participants
@@ -166,8 +166,10 @@ def test_choices_weights_and_features_are_those_of_the_measures(compared):
     apart = analysis.compare_profiles(*weights).distance
     np.testing.assert_allclose(found.value.sel(metric="history_distance"), apart)
     features = ["grammatical", "first"]
-    profiles = [analysis.feature_profile(x, items, features).weight for x in (people, answers)]
-    cosine = analysis.compare_profiles(*profiles).cosine
+    mine = [answers.isel(trial=answers.subject.values == s) for s in np.unique(people.subject)]
+    theirs = sum(analysis.feature_profile(x, items, features).weight for x in mine) / len(mine)
+    ours = analysis.feature_profile(people, items, features).weight
+    cosine = analysis.compare_profiles(ours, theirs).cosine
     np.testing.assert_allclose(found.value.sel(metric="feature_cosine"), cosine)
 
 
@@ -258,8 +260,8 @@ def test_refusals(compared):
         analysis.compare(people, networks.isel(seed=0))
     with pytest.raises(ValueError, match="yoke the networks to these very trials"):
         analysis.compare(people, networks.isel(trial=slice(5)))
-    with pytest.raises(ValueError, match="outputs of coin are not numbers"):
-        analysis.compare(people, networks.where(networks.family != "coin"))
+    with pytest.raises(ValueError, match="no family answered every trial"):
+        analysis.compare(people, networks.where(networks.seed != 1), exclude=())
     with pytest.raises(ValueError, match="outside the excluded blocks"):
         analysis.compare(people, networks, exclude=(1, 2, 3, 4))
     with pytest.raises(ValueError, match="of one person"):
@@ -369,3 +371,63 @@ def test_intervals_stay_where_the_metric_can_be(compared):
     for metric, (low, high) in behaviour.RANGES.items():
         bounds = found.value_ci.sel(metric=metric)
         assert (bounds >= low).all() and (bounds <= high).all()
+
+
+def test_a_family_that_diverged_is_left_out_where_it_did():
+    people, networks, items = made(subjects=4, blocks=2)
+    gone = networks.copy(deep=True)
+    gone["output"][{"family": 2, "seed": 0, "trial": 5}] = np.nan
+    features = ["grammatical", "first", "grammar"]  # the last does not vary
+    how = {"items": items, "features": features, "exclude": (), "resamples": 100}
+    whole, found = (analysis.compare(people, n, **how).sel(grammar="own") for n in (networks, gone))
+    assert found.value.sel(family="coin").isnull().all()
+    assert (found.why == "coin diverged").all()
+    kept = ["truth", "twin"]
+    xr.testing.assert_allclose(found.value.sel(family=kept), whole.value.sel(family=kept))
+
+
+def test_one_seed_and_a_refusing_measure_take_nothing_with_them(monkeypatch):
+    people, networks, items = made(subjects=6, blocks=2)
+
+    def refuse(*_: object) -> None:
+        raise ValueError("no such thing")
+
+    monkeypatch.setattr(behaviour, "curve_area", refuse)
+    found = analysis.compare(
+        people, networks.isel(seed=[0]), items=items, features=["grammatical", "first"], exclude=(),
+        resamples=100,
+    ).sel(grammar="own")  # fmt: skip
+    others = [m for m in behaviour.METRICS if m != "curve_area"]
+    assert found.why.sel(metric="curve_area").item() == "no such thing"
+    assert found.value.sel(metric=others).notnull().all()
+    assert found.value_ci.sel(metric=others).notnull().all()
+
+
+def test_diverged_learners_have_no_accuracy():
+    people, networks, _ = made(subjects=4, blocks=2)
+    gone = networks.assign(output=networks.output.where(networks.family != "coin"))
+    curves = analysis.accuracy_of_agents(people, gone, "block", resamples=100)
+    assert curves.accuracy.sel(agent="coin").isnull().all()
+    assert curves.accuracy.sel(agent=["people", "twin"]).notnull().all()
+
+
+def test_the_check_against_the_truth_can_fail(compared):
+    """With a coin in the twin's and the truth's place, all but two metrics notice."""
+    people, networks, items, _ = compared
+    trials = people.assign(output=networks.output)
+
+    def checked(output: xr.DataArray) -> dict[str, str]:
+        found = analysis.compare(
+            people, output.to_dataset(name="output"), items=items,
+            features=["grammatical", "first"], exclude=(), resamples=100,
+        )  # fmt: skip
+        tree = xr.DataTree.from_dict({"/compare": found, "/trials": trials})
+        return {row[1]: row[-1] for row in grammar_report.truth_check(tree)[1:]}
+
+    coin = networks.output.sel(family="coin")
+    false = xr.concat([coin, coin], dim=xr.IndexVariable("family", ["truth", "twin"]))
+    fine, wrong = checked(networks.output), checked(false)
+    names = behaviour.METRICS
+    assert sum(said == "yes" for said in fine.values()) >= 9
+    unnoticed = {metric for metric in names if wrong[names[metric]] == "yes"}
+    assert unnoticed <= {"criterion_gap", "feature_cosine"}  # a coin has no bias and no direction

@@ -225,7 +225,7 @@ def test_the_general_form_takes_out_what_resampling_adds() -> None:
 
 @pytest.mark.parametrize("effects", [0.0, 1.0])
 def test_crossed_intervals_hold_the_truth_as_often_as_they_say(effects: float) -> None:
-    """95% intervals of 200 data sets hold the true mean: noise alone, or crossed effects as well."""
+    """95% intervals of 200 data sets hold the true mean: noise alone, or crossed effects too."""
     held = 0
     for seed in range(200):
         rng = np.random.default_rng(seed)

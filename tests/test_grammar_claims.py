@@ -89,6 +89,20 @@ def test_a_measure_that_does_not_vary_has_no_correlation():
         )
 
 
+def test_a_grammar_without_a_value_is_not_counted():
+    draw = np.random.default_rng(0)
+    d, x = draw.normal(size=(2, 10))
+    d[3] = np.nan
+    found = complexity_correlation(
+        xr.DataArray(d, dims="grammar"), xr.DataArray(x[:, None], dims=("grammar", "measure"))
+    )
+    there = np.isfinite(d)
+    test = stats.pearsonr(d[there], x[there])
+    interval = test.confidence_interval(0.95)
+    assert found.r.item() == pytest.approx(test.statistic)
+    np.testing.assert_allclose(found.r_ci.squeeze(), [interval.low, interval.high], atol=1e-4)
+
+
 def test_claims_say_what_the_intervals_say():
     networks = family_advantage(accuracies())
     ten = family_advantage(accuracies().sel(batch=15, drop=True))
@@ -97,16 +111,18 @@ def test_claims_say_what_the_intervals_say():
     )
     ten = ten.merge(complexity_correlation(ten.advantage, size)).assign(complexity=size)
     table = claims(networks, ten)
-    assert table.sizes["claim"] == 10 * 4 + 10 * 2 + 2
+    assert table.sizes["claim"] == 10 * 4 + (10 + 1) * 2 + 2
     for k in table.claim.values:
         low, high = table.estimate_ci.sel(claim=k).values
         assert low < table.estimate.sel(claim=k) < high
-        assert table.verdict.sel(claim=k).item() == judge(low, high)
+        if not table.setting.sel(claim=k).item().startswith("all ten"):
+            assert table.verdict.sel(claim=k).item() == judge(low, high)
     by_setting = dict(
         zip(table.setting.values.tolist(), table.verdict.values.tolist(), strict=True)
     )
     assert by_setting["grammar a, 1 epochs, batch 1"] == "holds"
     assert by_setting["grammar j, 10 epochs, batch 15"] == "fails"
+    assert by_setting["all ten, 1 epochs: the least of them"] == "fails"
     assert by_setting["bigrams, 1 epochs"] == "holds"  # the advantage shrinks by construction
     assert len(grammar_report.claim_table(table)) == table.sizes["claim"] + 1
     figure = advantage(ten)

@@ -9,7 +9,7 @@ import xarray as xr
 
 import neurodyn as nd
 from neurodyn.models import simulated_participants
-from neurodyn.studies.agl import agl
+from neurodyn.studies.agl import agl, followed, joined
 
 TINY = {
     "grammars": ("A",), "seeds": 2, "subjects": 4, "yoked_seeds": 2, "learning_rates": 2,
@@ -39,6 +39,16 @@ def test_what_is_written(study):
     assert stored.attrs["people"] == "simulated" and stored.attrs["provenance"] == "reconstruction"
     page = " ".join((out / "summary.md").read_text(encoding="utf-8").split())
     assert "People are simulated" in page and "nothing here is about humans" in page
+    networks = result["networks"].to_dataset()
+    sets = [nd.stimuli.stimulus_set(nd.stimuli.grammar.grammar("A"), seed=k) for k in (0, 1)]
+    shares = [
+        np.isin(one.string[one.split == "test"], one.string[one.split == "train"]).mean()
+        for one in sets
+    ]
+    assert networks.seen_test.item() == pytest.approx(np.mean(shares))
+    assert f"A {np.mean(shares):.0%}" in page
+    for part in stored.children.values():
+        assert part.attrs["provenance"] == "reconstruction"
 
 
 def test_accuracies_can_be_found_again_from_the_cells(study):
@@ -113,6 +123,72 @@ def test_people_of_ones_own(study, tmp_path: Path):
     assert curves.item() == pytest.approx(people.correct.values[window].mean())
 
 
+def table(people: xr.Dataset, folder: Path) -> Path:
+    """Write people's trials as the experiment's own rows."""
+    names = ("subject", "session", "phase", "block", "position", "item", "grammar", "response")
+    columns = {name: people[name].values.tolist() for name in names}
+    for name in ("grammatical", "correct", "feedback"):
+        columns[name] = (people[name].values == 1).tolist()
+    rows = [dict(zip(columns, row, strict=True)) | {"task": "agl"}
+            for row in zip(*columns.values(), strict=True)]  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "people.json").write_text(json.dumps(rows))
+    return folder / "people.json"
+
+
+def test_answers_belong_to_the_order_people_saw(study, tmp_path: Path):
+    """The same trials in another order are other trials, also in the folder of the first."""
+    items = nd.stimuli.stimulus_set(nd.stimuli.grammar.grammar("A"), train=60, validation=2, test=2)
+    people = simulated_participants(items, subjects=2, blocks=1, seed=5)
+    people["grammar"] = people.grammar.copy(data=np.full(people.sizes["trial"], "own"))
+    rates = xr.DataArray(
+        [[0.01]], {"grammar": ["own"], "family": ["recurrent"]}, dims=("grammar", "family")
+    )
+    turned = people.assign(position=61 - people.position)
+    folder = tmp_path / "cells"
+    first, second = (
+        followed(folder, p, rates, 1400, 2, 1, "own", "recurrent") for p in (people, turned)
+    )
+    fresh = followed(tmp_path / "fresh", turned, rates, 1400, 2, 1, "own", "recurrent")
+    np.testing.assert_array_equal(second.output, fresh.output)
+    assert abs(first.output - second.output).max() > 0
+    other = people.assign(grammar=people.grammar.copy(data=["A"] * people.sizes["trial"]))
+    other = other.assign_coords(trial=people.trial + 120)
+    both = xr.concat([other, people], dim="trial", combine_attrs="override")
+    made = joined(both, {("own", "recurrent"): first, ("A", "recurrent"): fresh}, 1, 0)
+    recurrent = made.output.sel(family="recurrent")
+    np.testing.assert_array_equal(recurrent.values[:, 120:], first.output.values)
+    np.testing.assert_array_equal(recurrent.values[:, :120], fresh.output.values)
+
+
+def test_short_data_with_other_letters_and_unnamed_strings(study, tmp_path: Path):
+    """16 trials a person, as the page's demo has, of a language that no grammar here has."""
+    out, _ = study
+    strings, kind = ["QW", "QQW", "QWW", "WQ", "WWQ", "WQQ", "QWQ", "W"], [True] * 3 + [False] * 5
+    people = simulated_participants(strings, kind, subjects=3, blocks=2, trials=8, seed=1)
+    people["grammar"] = people.grammar.copy(data=np.full(people.sizes["trial"], "own"))
+    people["item"][3] = ""
+    result = agl(out=out, humans=table(people, tmp_path), **TINY)
+    assert result["curves"].to_dataset().block.values.tolist() == [1, 2]
+    assert result["trials"].to_dataset().sizes["trial"] == 47
+    assert result["trials"].to_dataset().feedback.attrs["trials_without_item"] == 1
+    compared = result["compare"].to_dataset().sel(grammar="own")
+    assert compared.value.sel(metric="accuracy_gap").notnull().all()
+    assert "of 20" in compared.why.sel(metric="item_correlation").item()
+    assert (out / "curves.png").exists()
+
+
+def test_people_that_cannot_be_compared_are_refused_before_the_work(tmp_path: Path):
+    people = simulated_participants(["QW", "WQ"], [True, False], subjects=1, blocks=1, trials=8)
+    people["grammar"] = people.grammar.copy(data=np.full(8, "own"))
+    with pytest.raises(ValueError, match="has 1 person"):
+        agl(out=tmp_path / "out", humans=table(people, tmp_path), **TINY)
+    people["item"] = people["item"].copy(data=[""] * people.sizes["trial"])
+    with pytest.raises(ValueError, match="no trial names its string"):
+        agl(out=tmp_path / "out", humans=table(people, tmp_path), **TINY)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -121,6 +197,8 @@ def test_people_of_ones_own(study, tmp_path: Path):
         ({"batch": (15, 15)}, "batch must be different whole numbers"),
         ({"grammars": ("Z",)}, "grammars must be different ones of A, B, CF, CS"),
         ({"humans": Path("nowhere")}, "nowhere"),
+        ({"budget": 10}, "budget must be a whole number of parameters"),
+        ({"overlap": "some"}, "overlap must be allowed or disjoint"),
     ],
 )
 def test_refusals(given, message, tmp_path):

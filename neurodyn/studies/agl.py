@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -17,6 +17,7 @@ import neurodyn as nd
 from neurodyn import analysis
 from neurodyn.analysis import grammar_claims, grammar_report
 from neurodyn.cells import cell, in_parallel
+from neurodyn.models.grammar_nets import width_for
 from neurodyn.models.grammar_optimisers import learning_rates as search
 from neurodyn.models.participants import simulated_participants
 from neurodyn.models.train_grammar import train_nets
@@ -24,6 +25,8 @@ from neurodyn.models.yoke_grammar import yoked
 from neurodyn.stimuli.grammar import TEN_REGULAR, grammar, grammar_names, published
 from neurodyn.stimuli.grammar_items import stimulus_set
 
+FIRST_WINDOW = 120
+"""Trials that a person needs for the first point of the paper's learning curve."""
 MEASURES = ("letters", "states", "transitions", "bigrams", "shortest")
 FAMILIES = ("feedforward", "recurrent", "continuous")
 LEARNERS = (*FAMILIES, "chunk", "exemplar")
@@ -59,6 +62,7 @@ def agl(
     learning_rates: int = 5,
     epochs: tuple[int, ...] = (1, 10),
     batch: tuple[int, ...] = (1, 15),
+    overlap: Literal["allowed", "disjoint"] = "allowed",
     resamples: int = 300,
     seed: int = 0,
 ) -> xr.DataTree:
@@ -98,6 +102,9 @@ def agl(
     epochs, batch : tuple of int
         Passes through the strings, and strings a step: each with each (continuous-time networks
         only with the largest batch).
+    overlap : {"allowed", "disjoint"}
+        Whether test strings may occur in training, as random walks have it; how many do is
+        recorded. Languages too small for disjoint sets overlap anyway.
     resamples : int
         Of the bootstrap over subjects, items and seeds.
     seed : int
@@ -131,46 +138,44 @@ def agl(
         Training(g, f, e, max(batch)) for e in epochs for g in TEN_REGULAR for f in FAMILIES[:2]
     ]  # fmt: skip
     plan = sorted(dict.fromkeys(plan), key=cost, reverse=True)
-    train = partial(trained, folder / "cells", numbers, budget, layers, learning_rates)
+    train = partial(trained, folder / "cells", numbers, budget, layers, learning_rates, overlap)
     print(f"training {len(plan)} kinds of network, {seeds} seeds each")
     found = in_parallel([partial(train, one) for one in plan], torch.get_num_threads())
     cells = dict(zip(plan, found, strict=True))
     networks = gathered(cells, grammars, FAMILIES, epochs, batch)
-    ten = gathered(cells, TEN_REGULAR, FAMILIES[:2], epochs, (max(batch),)).squeeze(
-        "batch", drop=True
-    )
-    ten = with_complexity(ten)
+    ten = gathered(cells, TEN_REGULAR, FAMILIES[:2], epochs, (max(batch),))
+    ten = with_complexity(ten.squeeze("batch", drop=True))
 
     if people is None:
         people = simulated(grammars, subjects, seed)
     names = list(dict.fromkeys(people.grammar.values.tolist()))
-    rates = {
-        (g, f): rate_for_people(cells, g, "recurrent" if f == "continuous" else f, batch)
-        for g in names for f in FAMILIES
-    }  # fmt: skip
+    rates = rates_for_people(cells, names)
     learn = partial(followed, folder / "cells", people, rates, budget, layers, yoked_seeds)
     everyone = len(np.unique(people.subject.values))
     print(f"{len(LEARNERS)} kinds of learner see the trials of {everyone} people")
-    jobs = [partial(learn, g, f) for f in reversed(LEARNERS) for g in names]
-    followers = in_parallel(jobs[::-1], torch.get_num_threads())
-    answers = joined(people, followers, yoked_seeds, seed)
+    pairs = [(g, f) for f in ("continuous", *LEARNERS[:2], *LEARNERS[3:]) for g in names]
+    followers = in_parallel([partial(learn, *p) for p in pairs], torch.get_num_threads())
+    answers = joined(people, dict(zip(pairs, followers, strict=True)), yoked_seeds, seed)
     how: dict[str, Any] = {"resamples": resamples, "seed": seed}
     print("comparing")
     measured = measures(people, names)
-    learners = answers.isel(family=~np.isin(answers.family.values, ["truth", "twin"]))
     compared = analysis.compare(people, answers, items=measured, features=FEATURES, **how)
-    result = xr.DataTree.from_dict(
-        {
-            "/": xr.Dataset(attrs=provenance(config, seed, people)),
-            "/networks": networks,
-            "/complexity": ten,
-            "/claims": grammar_claims.claims(networks, ten),
-            "/curves": analysis.accuracy_of_agents(people, learners, "n_seen", **how),
-            "/lengths": analysis.accuracy_of_agents(people, learners, "length", **how),
-            "/compare": compared,
-            "/trials": people.assign(output=answers.output),
-        }
-    )
+    compared["learning_rate"] = rates.reindex(family=compared.family.values)
+    learners = answers.sel(family=list(LEARNERS))
+    x: Literal["n_seen", "block"] = "n_seen" if people.position.max() >= FIRST_WINDOW else "block"
+    parts = {
+        "/networks": networks,
+        "/complexity": ten,
+        "/claims": grammar_claims.claims(networks, ten),
+        "/curves": analysis.accuracy_of_agents(people, learners, x, **how),
+        "/lengths": analysis.accuracy_of_agents(people, learners, "length", **how),
+        "/compare": compared,
+        "/trials": people.assign(output=answers.output),
+    }
+    for part in parts.values():
+        part.attrs["provenance"] = "reconstruction"
+    root = xr.Dataset(attrs=provenance(config, seed, people))
+    result = xr.DataTree.from_dict({"/": root, **parts})
     write(result, folder, names)
     return result
 
@@ -181,24 +186,33 @@ def cost(one: Training) -> float:
 
 
 @cache
-def sets(name: str, seeds: range) -> list[xr.Dataset]:
-    """Return the strings of each seed."""
-    return [stimulus_set(grammar(name), seed=k) for k in seeds]
+def sets(name: str, seeds: range, overlap: Literal["allowed", "disjoint"]) -> list[xr.Dataset]:
+    """Return the strings of each seed; a language too small to be disjoint overlaps."""
+    language = grammar(name)
+    try:
+        return [stimulus_set(language, seed=k, overlap=overlap) for k in seeds]
+    except ValueError:
+        if overlap == "allowed":
+            raise
+        return [stimulus_set(language, seed=k) for k in seeds]
 
 
 def trained(
-    folder: Path, seeds: range, budget: int, layers: int, rates: int, one: Training
-) -> xr.Dataset:
+    folder: Path, seeds: range, budget: int, layers: int, rates: int,
+    overlap: Literal["allowed", "disjoint"], one: Training,
+) -> xr.Dataset:  # fmt: skip
     """Return accuracies of one kind of network at the rate that is best on validation strings."""
     how: dict[str, Any] = {"budget": budget, "layers": layers, "epochs": one.epochs}
     how |= {"batch_size": one.batch, "learning_rate": search(one.family, rates)}
     how |= SOLVER if one.family == "continuous" else {}
     about = {"grammar": one.grammar, "family": one.family}
-    config = about | how | versions() | {"seeds": list(seeds)}
+    config = about | how | versions() | {"seeds": list(seeds), "overlap": overlap}
 
     def compute() -> xr.Dataset:
-        answers = train_nets(one.family, sets(one.grammar, seeds), seeds=seeds, **how)
-        return scored(answers.squeeze(("family", "n_seen"), drop=True))
+        strings = sets(one.grammar, seeds, overlap)
+        answers = train_nets(one.family, strings, seeds=seeds, **how)
+        seen = np.mean([items.attrs["seen_test"] for items in strings])
+        return scored(answers.squeeze(("family", "n_seen"), drop=True)).assign(seen_test=seen)
 
     name = f"{one.grammar}_{one.family}_{one.epochs}epochs_batch{one.batch}"
     return cell(folder / f"{name}.nc", config, compute)
@@ -218,7 +232,7 @@ def scored(answers: xr.Dataset) -> xr.Dataset:
             "accuracy": test.mean("item"),
             "validation": validation,
             "learning_rate_chosen": answers.learning_rate.values[best],
-            "lowest_rate": answers.learning_rate.values[0],
+            "at_edge": int(best in (0, len(mean) - 1)),
         }
     )
 
@@ -231,11 +245,13 @@ def gathered(
     seeds = next(iter(cells.values())).seed.values
     shape = (len(grammars), len(families), len(epochs), len(batch))
     accuracy, rate = np.full((*shape, len(seeds)), np.nan), np.full(shape, np.nan)
+    edge, seen = np.full(shape, np.nan), np.full(shape[0], np.nan)
     for index in np.ndindex(shape):
         labels = (grammars[index[0]], families[index[1]], epochs[index[2]], batch[index[3]])
         if (found := cells.get(Training(*labels))) is not None:
             accuracy[index] = found.accuracy.values
             rate[index] = found.learning_rate_chosen.item()
+            edge[index], seen[index[0]] = found.at_edge.item(), found.seen_test.item()
     dims = ("grammar", "family", "epochs", "batch")
     result = xr.Dataset(
         {
@@ -245,6 +261,13 @@ def gathered(
             ),
             "learning_rate": (
                 dims, rate, {"long_name": "learning rate chosen on validation", "units": "1"},
+            ),
+            "at_edge": (
+                dims, edge, {"long_name": "1 where that is the lowest or highest", "units": "1"},
+            ),
+            "seen_test": (
+                "grammar", seen,
+                {"long_name": "share of test strings that were in training", "units": "1"},
             ),
         },
         coords=dict(zip((*dims, "seed"), (list(grammars), list(families), list(epochs),
@@ -279,7 +302,7 @@ def simulated(grammars: Sequence[str], subjects: int, seed: int) -> xr.Dataset:
         items = stimulus_set(grammar(name), train=480, validation=2, test=2, seed=seed)
         one = simulated_participants(items, subjects=subjects, seed=100 * seed + k)
         one["subject"] = one.subject.copy(data=[f"{name}-{s}" for s in one.subject.values])
-        parts.append(one.assign_attrs(ground_truth=one.attrs["ground_truth"]))
+        parts.append(one)
     whole = xr.concat(parts, dim="trial", combine_attrs="drop_conflicts")
     truth = {
         name: json.loads(p.attrs["ground_truth"]) for name, p in zip(grammars, parts, strict=True)
@@ -296,67 +319,86 @@ def learning(people: xr.Dataset) -> xr.Dataset:
         raise ValueError(
             f"people need trials of the phases train or implicit, or without a phase; got {found}"
         )
-    people = people.isel(trial=np.flatnonzero(kept))
+    named = people["item"].values.astype(str) != ""
+    if not (kept & named).any():
+        raise ValueError("no trial names its string: networks cannot be shown what people saw")
+    unnamed = int((kept & ~named).sum())
+    people = people.isel(trial=np.flatnonzero(kept & named))
     unknown = np.isnan(people.feedback.values)
     feedback = people.feedback.copy(data=np.where(unknown, 1.0, people.feedback))
-    return people.assign(feedback=feedback.assign_attrs(assumed=int(unknown.sum())))
+    feedback.attrs |= {"assumed": int(unknown.sum()), "trials_without_item": unnamed}
+    return people.assign(feedback=feedback)
 
 
-def rate_for_people(
-    cells: dict[Training, xr.Dataset], name: str, family: str, batch: Sequence[int]
-) -> float:
-    """Return the learning rate that is best in one pass with the smallest batch."""
-    own = [c for c in cells if c.grammar == name and c.family == family]
-    near = min(own or [c for c in cells if c.family == family], key=lambda c: (c.batch, c.epochs))
-    return float(cells[near].learning_rate_chosen)
+def rates_for_people(cells: dict[Training, xr.Dataset], names: Sequence[str]) -> xr.DataArray:
+    """Return the rates (grammar, family) that are best in fewest passes with the smallest batch.
+
+    Continuous-time networks take the recurrent ones'; a grammar that no network was trained on
+    takes the geometric mean over the others.
+    """
+    found = xr.DataArray(
+        np.full((len(names), len(FAMILIES)), np.nan),
+        {"grammar": list(names), "family": list(FAMILIES)},
+        dims=("grammar", "family"),
+        attrs={"long_name": "learning rate of networks yoked to people", "units": "1"},
+    )
+    for family in FAMILIES:
+        source = "recurrent" if family == "continuous" else family
+        own = {}
+        for one in sorted(cells, key=lambda c: (c.batch, c.epochs), reverse=True):
+            if one.family == source:
+                own[one.grammar] = float(cells[one].learning_rate_chosen)
+        elsewhere = float(np.exp(np.mean(np.log(list(own.values())))))
+        found.loc[{"family": family}] = [own.get(name, elsewhere) for name in names]
+    return found
 
 
 def followed(
-    folder: Path, people: xr.Dataset, rates: dict[tuple[str, str], float], budget: int,
-    layers: int, seeds: int, name: str, family: str,
+    folder: Path, people: xr.Dataset, rates: xr.DataArray, budget: int, layers: int, seeds: int,
+    name: str, family: str,
 ) -> xr.Dataset:  # fmt: skip
     """Return the answers of one kind of learner to the trials of one grammar's people."""
     mine = people.isel(trial=np.flatnonzero(people.grammar.values == name))
-    mine = mine.drop_attrs(deep=False)
-    how: dict[str, Any] = {"seeds": range(seeds), "budget": budget, "layers": layers}
-    how |= {"learning_rate": rates[name, family]} if family in FAMILIES else {}
+    how: dict[str, Any] = {"seeds": list(range(seeds)), "budget": budget, "layers": layers}
+    if family in FAMILIES:
+        how |= {"learning_rate": rates.sel(grammar=name, family=family).item()}
     how |= SOLVER if family == "continuous" else {}
-    if name in grammar_names():
-        how["alphabet"] = grammar(name).alphabet
-    shown = {k: mine[k].values.tolist() for k in ("subject", "item", "grammatical", "feedback")}
-    config = {"grammar": name, "family": family, "trials": json.dumps(shown)} | versions()
-    config |= how | {"seeds": seeds}
+    seen = ("subject", "session", "position", "item", "grammatical", "feedback")
+    shown = {k: mine[k].values.astype(str).tolist() for k in seen}
+    config = {"grammar": name, "family": family, "trials": shown} | how | versions()
 
     def compute() -> xr.Dataset:
-        found = yoked(mine, family, **how)
-        return found[["output"]].reset_coords(drop=True).drop_attrs(deep=False)
+        found = yoked(mine.drop_attrs(deep=False), family, **how)
+        return xr.Dataset({"output": found.output.squeeze("family", drop=True).drop_vars("trial")})
 
     return cell(folder / f"{name}_{family}_yoked.nc", config, compute)
 
 
 def joined(
-    people: xr.Dataset, followers: Sequence[xr.Dataset], seeds: int, seed: int
+    people: xr.Dataset, followers: dict[tuple[str, str], xr.Dataset], seeds: int, seed: int
 ) -> xr.Dataset:
-    """Return all learners' answers over the trials of all people, and the twins'."""
-    shape = (len(LEARNERS), seeds, people.sizes["trial"])
+    """Return all learners' answers over the trials of all people, and those of truth and twin."""
     output = xr.DataArray(
-        np.full(shape, np.nan),
+        np.full((len(LEARNERS), seeds, people.sizes["trial"]), np.nan),
         {"family": list(LEARNERS), "seed": range(seeds), "trial": people.trial.values},
         dims=("family", "seed", "trial"),
-        attrs={"long_name": "P(grammatical) before feedback", "units": "1"},
     )
-    for one in followers:
-        output.loc[{"family": one.family.values, "trial": one.trial.values}] = one.output.values
+    for (name, family), one in followers.items():
+        rows = np.flatnonzero(people.grammar.values == name)
+        output[LEARNERS.index(family), :, rows] = one.output.transpose("seed", "trial").values
     if "truth" in people:
-        truth = output.isel(family=[0]).copy(data=np.broadcast_to(people.truth, (1, *shape[1:])))
+        truth = output.isel(family=[0]).copy(
+            data=np.broadcast_to(people.truth, (1, *output.shape[1:]))
+        )
         draw = np.random.default_rng(seed).random(truth.shape)
         twin = truth.copy(data=(draw < truth.values).astype(float))
         known = [truth.assign_coords(family=["truth"]), twin.assign_coords(family=["twin"])]
         output = xr.concat([output, *known], dim="family")
-    diverged = output.isnull().any(("seed", "trial"))
-    kept = output.isel(family=np.flatnonzero(~diverged.values))
-    return xr.Dataset({"output": kept}, attrs={"left_out": json.dumps(
-        output.family.values[diverged.values].tolist())})  # fmt: skip
+    output.attrs = {"long_name": "P(grammatical) before feedback; NaN: diverged", "units": "1"}
+    about = {"family": "family of learners", "seed": "training seed, for each person; no subject"}
+    for dim, text in about.items():
+        output[dim].attrs = {"long_name": text, "units": "1"}
+    return output.to_dataset(name="output")
 
 
 def measures(people: xr.Dataset, names: Sequence[str]) -> xr.Dataset:
@@ -404,9 +446,10 @@ def write(result: xr.DataTree, folder: Path, names: Sequence[str]) -> None:
     nd.save(result, folder / "agl.nc")
     simulated = result.attrs["people"] == "simulated"
     people = "simulated people" if simulated else "people"
+    curves = result["curves"].to_dataset()
     figures: dict[str, Callable[[], Figure]] = {
         "curves": lambda: analysis.agent_curves(
-            result.curves.to_dataset(), "n_seen", people=people
+            curves, "n_seen" if "n_seen" in curves.dims else "block", people=people
         ),
         "lengths": lambda: analysis.agent_curves(
             result.lengths.to_dataset(), "length", people=people
@@ -444,5 +487,16 @@ def check(people: xr.Dataset | None, **config: Any) -> None:
             f"grammars must be different ones of {', '.join(grammar_names())}, not "
             f"{config['grammars']!r}"
         )
-    if people is not None and (people.grammar.values.astype(str) == "").any():
+    if config["overlap"] not in ("allowed", "disjoint"):
+        raise ValueError(f"overlap must be allowed or disjoint, not {config['overlap']!r}")
+    for name in config["grammars"]:
+        width_for("recurrent", config["layers"], config["budget"], len(grammar(name).alphabet), 12)
+    if people is None:
+        return
+    if (people.grammar.values.astype(str) == "").any():
         raise ValueError("some trials of people do not say their grammar; give them one first")
+    for name in np.unique(people.grammar.values):
+        mine = people.isel(trial=people.grammar.values == name)
+        count = len(np.unique(mine.subject.values))
+        if count < 2:
+            raise ValueError(f"grammar {name} has {count} person; intervals over people need two")
