@@ -95,7 +95,7 @@ def in_order(
     """Return the subjects, and for each trial its subject's place in them and its rank.
 
     The rank counts a subject's trials of the phases from 1, in the order seen; 0 for other trials.
-    Sessions follow each other as they do in the table.
+    A subject's sessions follow each other as they do in the table, whatever those of others do.
     """
     if row_dims(trials) != ("trial",):
         raise ValueError("a learning curve needs trials; for networks, plot accuracy over n_seen")
@@ -109,7 +109,9 @@ def in_order(
         raise ValueError(f"position is missing in row {row}: number the trials in the order seen")
     session = column(trials, "session") if "session" in trials else np.full(len(subject), "")
     names, who = np.unique(subject[used], return_inverse=True)
-    _, begins, inverse = np.unique(session[used], return_index=True, return_inverse=True)
+    labels, which = np.unique(session[used], return_inverse=True)
+    own = who * len(labels) + which  # each subject's session by itself
+    _, begins, inverse = np.unique(own, return_index=True, return_inverse=True)
     when = begins[inverse]
     key = np.stack([who, when, position[used]])
     order = np.lexsort(key[::-1])

@@ -11,7 +11,8 @@ from neurodyn.analysis.read_jspsych import jspsych
 from neurodyn.analysis.read_plain import confidence, psytoolkit
 from neurodyn.analysis.read_psych201 import checked_pattern, psych201
 from neurodyn.analysis.read_psychopy import psychopy
-from neurodyn.analysis.trial_cells import MISSING, is_missing
+from neurodyn.analysis.trial_cells import MISSING, Refused, check_missing, is_missing, text
+from neurodyn.analysis.trial_columns import check_maps
 from neurodyn.analysis.trial_files import Row, file_text, own_column
 from neurodyn.analysis.trial_keys import Wishes
 from neurodyn.analysis.trial_names import Keep, table_columns
@@ -77,7 +78,7 @@ def read_trials(
     rt_unit : {"s", "ms", "auto"}, optional
         Unit of the response times; by default the format's own. "auto" looks at the median.
     confidence_unit : str, optional
-        By default what a BIDS sidecar says, else "1".
+        By default what a BIDS sidecar says, "percent" for this library's own experiment, else "1".
     keep : "all", "none" or sequence of str
         Which of the other columns to keep, as ``raw_<name>``. Columns with a cell of more than
         10,000 characters are left out, and listed in the attribute "corrected".
@@ -93,7 +94,7 @@ def read_trials(
     Returns
     -------
     Dataset
-        As of `trial_table`. Files follow each other by name.
+        As of `trial_table`. Files of a folder follow each other by name, 2 before 10.
 
     Raises
     ------
@@ -112,7 +113,7 @@ def read_trials(
     Examples
     --------
     >>> import tempfile
-    >>> lines = "participant,letters,legal,key.keys,key.rt\nP1,XVJT,1,f,0.91\nP1,JJ,0,j,1.5\n"
+    >>> lines = "participant,letters,legal,key.keys,key.rt\nP1,XVJ,1,f,0.91\nP1,JJ,0,j,1.5\n"
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     file = Path(folder, "P1.csv")
     ...     _ = file.write_text(lines)
@@ -121,16 +122,19 @@ def read_trials(
     ...         responses={"f": 1, "j": 0},
     ...     )
     >>> table.item.values, table.correct.values
-    (array(['XVJT', 'JJ'], dtype='<U4'), array([1., 1.]))
+    (array(['XVJ', 'JJ'], dtype='<U3'), array([1., 1.]))
     """
     check_wishes(format, columns, fill, rows, keep, pattern)
+    check_reading(encoding, delimiter, missing)
+    check_maps(responses=responses, stimuli=stimuli, phases=phases)
     if format is not None:
         check_columns(format, columns)
     files, kind = chosen(path, format, task)
     check_columns(kind, columns)
     decides = accepts is not None or not isinstance(grammar, str | None)
-    wishes = Wishes(columns or {}, rows or {}, responses, stimuli, decides, pattern)
-    found, units = rows_of(files, kind, encoding, delimiter, wishes)
+    wishes = Wishes(columns or {}, rows or {}, responses, stimuli, decides, pattern, missing)
+    found = rows_of(files, kind, encoding, delimiter, wishes)
+    units = wishes.units
     answered = [row.cells.pop("answered", "response" not in row.cells) for row in found]
     for row in found:
         for name, value in (fill or {}).items():
@@ -160,26 +164,25 @@ def read_trials(
 def rows_of(
     files: Mapping[str, Path], kind: str, encoding: str | None, delimiter: str | None,
     wishes: Wishes,
-) -> tuple[list[Row], dict[str, set[str]]]:  # fmt: skip
-    """Return the trials of all files, and the units that their sidecars state."""
+) -> list[Row]:  # fmt: skip
+    """Return the trials of all files; wishes get the units that files and sidecars state."""
     found: list[Row] = []
-    units: dict[str, set[str]] = {"rt": set(), "confidence": set()}
     for name, file in files.items():
-        text = file_text(file, encoding, wishes.notes)
-        found += FORMATS[kind](text, name, delimiter, wishes)
+        content = file_text(file, encoding, wishes.notes)
+        found += FORMATS[kind](content, name, delimiter, wishes)
         if kind == "bids":
             for variable, unit in stated_units(file, dict(wishes.columns)).items():
-                units[variable].add(unit)
+                wishes.units[variable].add(unit)
     if not found:
         raise TrialsError("there are no trials", "one trial or more", file=next(iter(files)))
-    return found, units
+    return found
 
 
 def one_unit(name: str, given: str | None, stated: set[str]) -> str | None:
     """Return the unit that the user says, or that all files state."""
     if given is None and len(stated) > 1:
         raise TrialsError(
-            f"the sidecars give {name} in {' and '.join(sorted(stated))}",
+            f"the files give {name} in {' and '.join(sorted(stated))}",
             "the same unit in all files; read them by themselves", column=name,
         )  # fmt: skip
     return given or next(iter(stated), None)
@@ -194,7 +197,7 @@ def check_columns(kind: str, columns: Any) -> None:
             raise ValueError(
                 "a PsyToolkit file has no header; give the names of its columns, in the order of "
                 "the script's save line and each once: "
-                f'columns=["block", "item", "grammatical", "rt", "status"]; got {columns!r}'
+                f'columns=["blockname", "item", "grammatical", "rt", "status"]; got {columns!r}'
             )
     elif not isinstance(columns, Mapping | None):
         raise TypeError(f"columns of {kind} files map variables to columns, got {columns!r}")
@@ -212,11 +215,49 @@ def check_wishes(
             raise ValueError(
                 f"{name} names {', '.join(map(repr, wrong))}; allowed: {', '.join(COLUMNS)}"
             )
+    sources = columns.values() if isinstance(columns, Mapping) else ()
+    if not all(isinstance(one, str | None) for one in sources):
+        raise TypeError(f"columns map variables to names of columns or None, got {columns!r}")
     for name, given in (("fill", fill), ("rows", rows)):
         if not isinstance(given, Mapping | None):
             raise TypeError(f"{name} must map names to values, got {given!r}")
-    if isinstance(keep, str) and keep not in ("all", "none"):
+    for name, values in (rows or {}).items():
+        several = values if isinstance(values, list | tuple | set) else [values]
+        try:
+            texts = [text(one) for one in several]
+        except Refused:
+            texts = []
+        if not texts or not isinstance(name, str):
+            raise ValueError(
+                "rows map names of columns to the text, number or truth value wanted, or a list of "
+                f"such, got {rows!r}"
+            )
+    listed = isinstance(keep, Sequence) and all(isinstance(one, str) for one in keep)
+    if keep not in ("all", "none") and (isinstance(keep, str) or not listed):
         raise ValueError(f'keep must be "all", "none" or a list of columns, got {keep!r}')
+    if not isinstance(pattern, str | None):
+        raise TypeError(f"pattern must be a regular expression as text, got {pattern!r}")
     if pattern is not None and format not in (None, "psych201"):
         raise ValueError(f"pattern is for psych201 files, not for {format}")
     checked_pattern(pattern)
+
+
+def check_reading(encoding: Any, delimiter: Any, missing: Any) -> None:
+    """Refuse ways of reading that no text can be read in."""
+    check_missing(missing)
+    if not isinstance(encoding, str | None):
+        raise TypeError(f"encoding must be a name such as 'utf-8' or 'cp1252', got {encoding!r}")
+    try:
+        b"x".decode(encoding or "utf-8")
+    except UnicodeError:
+        pass  # it is known, and x is not text in it
+    except (LookupError, ValueError) as error:
+        raise ValueError(
+            f"encoding {encoding!r} is not known; allowed: Python's, e.g. 'utf-8', 'cp1252'"
+        ) from error
+    if delimiter is not None and (
+        not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '"\r\n\0'
+    ):
+        raise ValueError(
+            f"delimiter must be one character, e.g. ',' or ';' or a tab, got {delimiter!r}"
+        )

@@ -3,7 +3,8 @@
 import json
 import math
 import re
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterable
 from html import unescape
 from typing import Any
 
@@ -22,7 +23,7 @@ class Refused(ValueError):
 
 
 def is_missing(value: Any, missing: Collection[str] = MISSING) -> bool:
-    """Return whether a cell holds nothing: None, NaN, NA, or a text that stands for it.
+    """Return whether a cell holds nothing: None, NaN, NA, blanks, or a text that stands for it.
 
     Examples
     --------
@@ -30,10 +31,36 @@ def is_missing(value: Any, missing: Collection[str] = MISSING) -> bool:
     [True, True, True, False, False, False]
     """
     if isinstance(value, str):
-        return value.strip() in missing
+        return not value.strip() or value.strip() in missing
     if type(value).__name__ in ("NAType", "NaTType"):  # of pandas
         return True
     return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def check_missing(missing: Any) -> None:
+    """Refuse what is no list of texts that stand for nothing: of "NA", N and A would be two."""
+    listed = isinstance(missing, Collection) and not isinstance(missing, str | bytes)
+    if not listed or not all(isinstance(one, str) for one in missing):
+        raise TypeError(
+            f'missing must be a list of texts that stand for nothing, e.g. ["NA"]; got {missing!r}'
+        )
+
+
+def note_codes(items: Iterable[Any], missing: Collection[str], notes: dict[str, Any]) -> None:
+    """Note how often each text that stands for nothing is there as an item; blanks do not count.
+
+    Examples
+    --------
+    >>> notes = {}
+    >>> note_codes(["NA", " NA", "", None, "XV"], MISSING, notes)
+    >>> notes
+    {'items read as missing': {'NA': 2}}
+    """
+    texts = (item.strip() for item in items if isinstance(item, str))
+    codes = Counter(text for text in texts if text in missing and text)
+    if codes:
+        before: Counter[str] = Counter(notes.get("items read as missing"))
+        notes["items read as missing"] = dict(before + codes)
 
 
 def number(value: Any) -> float:
@@ -123,8 +150,8 @@ def without_html(value: str) -> str:
 
     Examples
     --------
-    >>> without_html('<p style="color:green"><b>X</b>VJT</p>')
-    'XVJT'
+    >>> without_html('<p style="color:green"><b>X</b>VJ</p>')
+    'XVJ'
     >>> without_html("tu&nbsp;pi<br>ro")
     'tu pi ro'
     """

@@ -141,6 +141,17 @@ def listed(values: Any) -> list[Any] | None:
     return [value.item() if isinstance(value, np.generic) else value for value in values]
 
 
+def check_maps(**given: Any) -> None:
+    """Refuse maps that are none."""
+    examples = {"phases": '{"learning": "train"}', "stimuli": "{1: 0, 2: 1}"}
+    for name, value in given.items():
+        if not isinstance(value, Mapping | None):
+            raise TypeError(
+                f"{name} must map what stands in the file to what it means, e.g. "
+                f"{examples.get(name, str({'f': 1, 'j': 0}))}; got {value!r}"
+            )
+
+
 def check_names(columns: Collection[str]) -> None:
     """Refuse names that are no variables of the table."""
     wrong = [name for name in columns if name not in COLUMNS and not RAW.fullmatch(name)]

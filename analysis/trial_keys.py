@@ -1,17 +1,17 @@
 """Which rows of a file are trials, and what its keys say when nobody gave a map for them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from neurodyn.analysis.trial_cells import NO, YES, is_missing
+from neurodyn.analysis.trial_cells import MISSING, NO, YES, is_missing, note_codes
 from neurodyn.analysis.trial_files import Row
 from neurodyn.analysis.trial_names import distinct
 
 
 @dataclass
 class Wishes:
-    """What the user says about a file, as the formats need it, and what was done (`notes`)."""
+    """What the user says about a file, as the formats need it; what was done, units stated."""
 
     columns: Any
     rows: Mapping[str, Any]
@@ -19,7 +19,11 @@ class Wishes:
     stimuli: Any
     decides: bool
     pattern: str | None
+    missing: Collection[str] = MISSING
     notes: dict[str, Any] = field(default_factory=dict)
+    units: dict[str, set[str]] = field(
+        default_factory=lambda: {"rt": set[str](), "confidence": set[str]()}
+    )
 
 
 def trials_only(rows: Sequence[Row], wishes: Wishes) -> list[Row]:
@@ -31,10 +35,12 @@ def trials_only(rows: Sequence[Row], wishes: Wishes) -> list[Row]:
     if wishes.rows:
         return list(rows)
     for name in ("grammatical", "item"):
-        if any(not is_missing(row.cells.get(name)) for row in rows):
+        if any(not is_missing(row.cells.get(name), wishes.missing) for row in rows):
             if name == "grammatical" or wishes.decides:
-                found = [row for row in rows if not is_missing(row.cells.get(name))]
+                found = [r for r in rows if not is_missing(r.cells.get(name), wishes.missing)]
                 note_dropped(rows, found, wishes)
+                if name == "item":
+                    note_codes([r.cells.get(name) for r in rows], wishes.missing, wishes.notes)
                 return found
     return list(rows)
 

@@ -136,7 +136,10 @@ def table_columns(rows: Sequence[Row], keep: Keep, notes: dict[str, Any]) -> dic
         absent = sorted(wanted - set(names))
         if absent:
             there = ", ".join(n.removeprefix("raw_") for n in names if n.startswith("raw_"))
-            raise TrialsError(f"there are no columns {', '.join(absent)} to keep", there)
+            raise TrialsError(
+                f"there are no columns {', '.join(absent)} to keep",
+                there or 'keep="none", as all columns are variables of the table',
+            )
     found = {}
     for name in names:
         values = [row.cells.get(name) for row in rows]

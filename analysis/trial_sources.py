@@ -1,5 +1,6 @@
 """Which files to read, and in which format they are."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def chosen(
     files: dict[str, Path] = {}
     for one in map(Path, paths):
         if one.is_dir():
-            inside = sorted(file for file in one.rglob("*") if file.is_file())
+            inside = sorted((file for file in one.rglob("*") if file.is_file()), key=natural)
             format = format or guessed([file for file in inside if shown(file, one)], one.name)
             found = {
                 file.relative_to(one).as_posix(): file
@@ -60,6 +61,18 @@ def chosen(
             files[name if name not in files else file.as_posix()] = file
     assert format is not None
     return files, format
+
+
+def natural(file: Path) -> tuple[list[list[str | int]], tuple[str, ...]]:
+    """Return what files are sorted by: their names, with numbers as numbers.
+
+    Examples
+    --------
+    >>> [file.name for file in sorted([Path("P10"), Path("P2"), Path("P02")], key=natural)]
+    ['P02', 'P2', 'P10']
+    """
+    parts = [re.split("([0-9]+)", part) for part in file.parts]
+    return [[int(x) if i % 2 else x for i, x in enumerate(part)] for part in parts], file.parts
 
 
 def shown(file: Path, folder: Path) -> bool:

@@ -10,8 +10,8 @@ import xarray as xr
 from jaxtyping import Float
 
 from neurodyn.analysis.trial_answers import complete, decided, rule
-from neurodyn.analysis.trial_cells import MISSING, without_html
-from neurodyn.analysis.trial_columns import Places, TrialColumns, check_names
+from neurodyn.analysis.trial_cells import MISSING, check_missing, note_codes, without_html
+from neurodyn.analysis.trial_columns import Places, TrialColumns, check_maps, check_names
 from neurodyn.analysis.trial_positions import positions
 from neurodyn.analysis.trial_schema import COLUMNS, PHASES
 from neurodyn.analysis.trial_schema import TrialsError as TrialsError
@@ -70,7 +70,8 @@ def trial_table(
     agent : str
         Who answered, if there is no column `agent`.
     missing : collection of str
-        Texts that stand for nothing.
+        Texts that stand for nothing, beside empty ones. How many items were such a text is in the
+        attribute "corrected".
     source : sequence of str
         Names of the files, kept in the attributes.
     places : sequence of (file, row), optional
@@ -100,7 +101,7 @@ def trial_table(
     Examples
     --------
     >>> table = trial_table(
-    ...     {"subject": ["P1", "P1"], "item": ["XVJT", "JJ"], "response": ["f", "j"],
+    ...     {"subject": ["P1", "P1"], "item": ["XVJ", "JJ"], "response": ["f", "j"],
     ...      "grammatical": [True, False], "rt": [912, 1503]},
     ...     rt_unit="ms", responses={"f": 1, "j": 0},
     ... )
@@ -110,6 +111,8 @@ def trial_table(
     if rt_unit not in RT_UNITS:
         raise ValueError(f"rt_unit {rt_unit!r} is not one of {', '.join(map(repr, RT_UNITS))}")
     check_names(columns)
+    check_missing(missing)
+    check_maps(responses=responses, stimuli=stimuli, phases=phases)
     table = TrialColumns(columns, places, missing)
     notes: dict[str, Any] = dict(corrected or {})
     found: dict[str, Any] = {name: table.text(name) for name in ("session", "agent")}
@@ -196,6 +199,7 @@ def items(table: TrialColumns, notes: dict[str, Any]) -> list[str]:
     changed = sum(a != b for a, b in zip(found, shown, strict=True))
     if changed:
         notes["item"] = f"HTML removed in {changed} trials"
+    note_codes(table.cells.get("item", ()), table.missing, notes)
     return shown
 
 

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from neurodyn.analysis.read_bids import described
 from neurodyn.analysis.trial_cells import MISSING, UNWRITABLE, without_html
+from neurodyn.analysis.trial_files import delimited, file_text
 from neurodyn.analysis.trial_names import raw_name
 from neurodyn.analysis.trial_schema import COLUMNS, PHASES
 from neurodyn.analysis.trials import installed
@@ -48,6 +50,9 @@ def write_bids(
     ``n/a``, times are in seconds, numbers keep all their digits. All files are written to a folder
     beside the dataset first, then moved into place.
 
+    Several tasks may share a dataset: to one that is there participants are added, and all that it
+    says of them and of itself stays as it is.
+
     Parameters
     ----------
     trials : Dataset
@@ -57,9 +62,9 @@ def write_bids(
     task : str
         Letters and digits.
     name, authors
-        Of the dataset, for its description.
+        Of the dataset, for its description, if it has none yet.
     overwrite : bool
-        Whether files that exist may be replaced.
+        Whether tables of the task that exist may be replaced.
 
     Returns
     -------
@@ -75,10 +80,10 @@ def write_bids(
     Raises
     ------
     ValueError
-        For names that become the same label, or none; and for texts that would be read back as
-        missing, or without their HTML.
+        For names that become the same label, or none, or the label of another participant of the
+        dataset; and for texts that would be read back as missing, or without their HTML.
     FileExistsError
-        If a file exists, unless `overwrite`; always if other participants' tables of the task
+        If a table exists, unless `overwrite`; always if other participants' tables of the task
         are there, which would be read together with these.
 
     References
@@ -112,7 +117,7 @@ def write_bids(
         warnings.warn(f"BIDS labels are letters and digits only: {pairs}", stacklevel=2)
     owned = [one for one, names in (("subject", subjects), ("session", sessions))
              if any(a != b for a, b in names.items())]  # fmt: skip
-    files = dataset_files(name, authors, subjects)
+    files: dict[str, str] = {}
     who = list(zip(trials.subject.values.tolist(), trials.session.values.tolist(), strict=True))
     about = json.dumps(sidecar_of(trials, task, owned), indent=2, ensure_ascii=False) + "\n"
     for subject, session in dict.fromkeys(who):
@@ -122,6 +127,7 @@ def write_bids(
         files[f"{place}.tsv"] = table_text(trials.isel(trial=rows), owned)
         files[f"{place}.json"] = about
     check_free(folder, files, task, overwrite)
+    files |= dataset_files(folder, name, authors, subjects)
     move_into_place(folder, files)
     return folder
 
@@ -186,24 +192,62 @@ def labels(kind: str, names: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def dataset_files(name: str, authors: Sequence[str], subjects: Mapping[str, str]) -> dict[str, str]:
-    """Return the texts of the files at the top, by their path."""
+def dataset_files(
+    folder: Path, name: str, authors: Sequence[str], subjects: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the texts of the files at the top, by their path, added to what is there."""
+    found = {}
     description = {
         "Name": name,
         "BIDSVersion": BIDS_VERSION,
         "DatasetType": "raw",
         "GeneratedBy": [{"Name": "neurodyn", "Version": installed()}],
     } | ({"Authors": list(authors)} if authors else {})
-    rows = [["participant_id", "name"], *([f"sub-{b}", a] for a, b in subjects.items())]
+    if not (folder / "dataset_description.json").exists():
+        text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
+        found["dataset_description.json"] = text
     about = {
         "participant_id": {"Description": "label of the participant"},
         "name": {"Description": "name of the participant in the table of trials"},
     }
-    return {
-        "dataset_description.json": json.dumps(description, indent=2, ensure_ascii=False) + "\n",
-        "participants.tsv": tsv(rows),
-        "participants.json": json.dumps(about, indent=2) + "\n",
-    }
+    if (folder / "participants.json").exists():
+        about |= described(folder / "participants.json")
+    found["participants.tsv"] = tsv(participants(folder / "participants.tsv", subjects))
+    found["participants.json"] = json.dumps(about, indent=2, ensure_ascii=False) + "\n"
+    return found
+
+
+def participants(file: Path, subjects: Mapping[str, str]) -> list[list[str]]:
+    """Return the table of participants with these added, by label; no other cell is changed."""
+    header, people = ["participant_id", "name"], {}
+    if file.exists():
+        lines = list(delimited(file_text(file, None, {}), file.name, "\t"))
+        header = lines[0][1]
+        for number, cells in lines[1:]:
+            if len(cells) != len(header) or cells[0] in people:
+                raise ValueError(
+                    f"{file}, row {number} is {cells}, allowed: {len(header)} cells, as many as "
+                    "columns, and each participant once; correct it, or choose another folder"
+                )
+            people[cells[0]] = dict(zip(header, cells, strict=True))
+        if header[0] != "participant_id" or len(set(header)) < len(header):
+            raise ValueError(
+                f"{file} has the columns {header}, allowed: participant_id, then others, each "
+                "once; correct it, or choose another folder"
+            )
+        header += ["name"] * ("name" not in header)
+    owners = {label.lower(): label for label in people}
+    for name, label in ((name, f"sub-{label}") for name, label in subjects.items()):
+        known = owners.setdefault(label.lower(), label)
+        other = people.setdefault(label, {"participant_id": label}).setdefault("name", "n/a")
+        if known != label or other not in ("n/a", name):
+            raise ValueError(
+                f"subject {name!r} would share the label {label!r} with {known!r}, who is "
+                f"{people[known].get('name')!r} in {file}; rename one, or choose another folder"
+            )
+        people[label]["name"] = name
+    rows = [[cells.get(column, "n/a") for column in header] for cells in people.values()]
+    return [header, *rows]
 
 
 def sidecar_of(trials: xr.Dataset, task: str, owned: Sequence[str]) -> dict[str, Any]:

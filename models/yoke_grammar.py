@@ -12,13 +12,12 @@ from torch import Tensor
 
 import neurodyn as nd
 from neurodyn.models.chunk_learners import BASELINES
-from neurodyn.models.grammar_lessons import alphabet_of
+from neurodyn.models.grammar_lessons import alphabet_of, check_seeds
 from neurodyn.models.grammar_nets import (
     FAMILIES,
     GrammarNets,
     encode,
     parameter_count,
-    tokens,
     width_for,
 )
 from neurodyn.models.grammar_optimisers import (
@@ -30,6 +29,7 @@ from neurodyn.models.grammar_optimisers import (
     update,
 )
 from neurodyn.models.train_grammar import stacks
+from neurodyn.stimuli.abstract_grammar import split_tokens
 
 
 def yoked(
@@ -57,8 +57,8 @@ def yoked(
     ----------
     trials : Dataset
         Of people, over ``trial``: ``subject``, ``session``, ``position``, ``item``, ``grammatical``
-        and ``feedback``, of one grammar. Sessions follow each other in the table's order; within
-        one, trials go by position, or, where it is unknown, by the table's order.
+        and ``feedback``, of one grammar. A subject's sessions follow each other in the table's
+        order; within one, trials go by position, or, where it is unknown, by the table's order.
     family : str or sequence of str
         Of feedforward, recurrent, lstm, gru, continuous, chunk, exemplar.
     seeds : sequence of int
@@ -88,14 +88,15 @@ def yoked(
         if name not in (*FAMILIES, *BASELINES):
             allowed = ", ".join((*FAMILIES, *BASELINES))
             raise ValueError(f"family {name!r} is not one of {allowed}")
-    if not len(families) or not len(seeds) or len(set(seeds)) < len(seeds):
-        raise ValueError(f"seeds and families must be one or more, seeds different, got {seeds}")
+    if not families or len(set(families)) < len(families):
+        raise ValueError(f"families must be one or more, all different, got {families}")
+    seeds = check_seeds(seeds)
     sequences = in_order(trials)
     strings = [str(string) for string in trials.item.values]
     letters = tuple(alphabet) if alphabet is not None else alphabet_of(trials, "item")
     if not letters:
         raise ValueError("no trial has an item: there is nothing to learn or to answer")
-    longest = max(len(tokens(string, letters)) for string in strings)
+    longest = max(len(split_tokens(string, letters)) for string in strings)
     length = max(12, longest) if max_length is None else max_length
     known = [string or letters[0] for string in strings]  # a missing one is never shown
     x = encode(known, letters, length)
@@ -103,6 +104,13 @@ def yoked(
     taught = trials.feedback.values == 1
     output = np.full((len(families), len(seeds), len(strings)), np.nan)
     settings: dict[str, Any] = {}
+    for name in (name for name in families if name in FAMILIES):
+        rates = check_rates(name, learning_rate)
+        if len(rates) > 1:
+            raise ValueError(f"learning_rate must be one for all subjects, got {learning_rate!r}")
+        wide = width_for(name, layers, budget, len(letters), length) if width is None else width
+        parameter_count(name, layers, wide, len(letters), length)  # refuses layers or width
+        settings[name] = {"layers": layers, "width": wide, "learning_rate": rates[0]}
     for f, name in enumerate(families):
         if name in BASELINES:
             for sequence in sequences:
@@ -112,19 +120,17 @@ def yoked(
                     if taught[i]:
                         learner.update(strings[i], bool(y[i]))
             continue
-        wide = width_for(name, layers, budget, len(letters), length) if width is None else width
+        wide, rate = settings[name]["width"], settings[name]["learning_rate"]
         size = {"layers": layers, "width": wide, "letters": len(letters), "max_length": length}
-        (rate,) = check_rates(name, learning_rate)
-        settings[name] = {"layers": layers, "width": wide, "learning_rate": rate}
         parameters = parameter_count(name, **size)
         for rows, columns in stacks(len(sequences), len(seeds), parameters, name):
-            own = [int(seeds[column]) for column in columns]
+            own = [seeds[column] for column in columns]
             nets = GrammarNets(name, seeds=own, method=method, step_size=step_size, **size)
             rule = optimiser(nets, torch.full((nets.nets,), rate))
             those = [sequences[row] for row in sorted(set(rows))]
             which = torch.tensor([row - rows[0] for row in rows])
             yoke(nets, rule, x, y, taught, those, which, output[f], columns)
-    result = trials.assign_coords(family=families, seed=[int(seed) for seed in seeds])
+    result = trials.assign_coords(family=families, seed=seeds)
     about = {"long_name": "P(grammatical) before feedback", "units": "1"}
     result["output"] = ("family", "seed", "trial"), output, about
     result.seed.attrs = {"long_name": "training seed: untrained weights; no subject", "units": "1"}
@@ -178,11 +184,12 @@ def in_order(trials: xr.Dataset) -> list[list[int]]:
         raise ValueError("grammatical is unknown (NaN) in trials with feedback: what was it?")
     session = trials.session.values.astype(str) if "session" in trials else np.full(len(items), "")
     position = trials.position.values if "position" in trials else np.full(len(items), np.nan)
-    turn = {name: i for i, name in reversed(list(enumerate(session.tolist())))}
+    owners = list(zip(trials.subject.values.astype(str), session, strict=True))
+    turn = {owner: i for i, owner in reversed(list(enumerate(owners)))}  # each subject's own
     sequences: dict[str, list[int]] = {}
-    for i in sorted(np.flatnonzero(has).tolist(), key=lambda i: turn[session[i]]):
-        sequences.setdefault(str(trials.subject.values[i]), []).append(i)
+    for i in sorted(np.flatnonzero(has).tolist(), key=lambda i: turn[owners[i]]):
+        sequences.setdefault(owners[i][0], []).append(i)
     for name, rows in sequences.items():
         if not np.isnan(position[rows]).any():
-            sequences[name] = sorted(rows, key=lambda i: (turn[session[i]], position[i]))
+            sequences[name] = sorted(rows, key=lambda i: (turn[owners[i]], position[i]))
     return list(sequences.values())

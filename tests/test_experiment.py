@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import importlib.util
+import itertools
 import json
 import re
 import shutil
@@ -13,7 +14,7 @@ import pytest
 
 from neurodyn.analysis.readers import read_trials
 from neurodyn.experiment import experiment
-from neurodyn.experiment.questions import error_questions, letter_questions
+from neurodyn.experiment.questions import error_questions, letter_questions, score_error
 from neurodyn.stimuli.grammar import automaton, grammar
 from neurodyn.stimuli.grammar_items import stimulus_set
 
@@ -174,7 +175,45 @@ def test_questions_about_errors_are_new_and_wrong(name):
         item, source = question["item"], question["source"]
         assert rule.accepts(source) and not rule.accepts(item)
         differ = [i for i in range(len(item)) if item[i] != source[i]]
-        assert question["truth"] == differ and len(differ) == 2
+        ways = {}
+        for i in range(len(item)):
+            for j in range(i):
+                other = list(item)
+                other[i], other[j] = item[j], item[i]
+                if rule.accepts("".join(other)):
+                    ways[j, i] = "".join(other)
+        assert {tuple(places) for places in question["truth"]} == set(ways)
+        assert set(question["repairs"]) == set(ways.values())
+        assert differ in question["truth"] and source in question["repairs"]
+        middle = len(item) // 2
+        assert {i < middle and j < middle for i, j in ways} == {True, False}  # in either half
+
+
+@pytest.mark.parametrize("name", ["CF", "CS", "AnBn", "biconditional"])
+def test_any_repair_counts_and_nothing_else(name):
+    """Every way of marking places, and every string near, against what the grammar says."""
+    rule = grammar(name)
+    for question in error_questions(rule, set(), 0)[:2]:
+        item, source = question["item"], question["source"]
+        changed = sum(a != b for a, b in zip(item, source, strict=True))
+        right = set()
+        for places in itertools.combinations(range(len(item)), changed):
+            strings = set()
+            if changed == 2:
+                (i, j), other = places, list(item)
+                other[i], other[j] = item[j], item[i]
+                strings = {"".join(other)}
+            else:
+                (i,) = places
+                strings = {item[:i] + letter + item[i + 1 :] for letter in rule.alphabet}
+            right |= {string for string in strings if rule.accepts(string)}
+            expected = any(map(rule.accepts, strings))
+            assert score_error(question, list(places), "")["found"] == expected
+            assert not score_error(question, [*places, 99], "")["found"]
+        assert source in right
+        near = {source, item, source[::-1], *rule.sample(200, seed=1), *right}
+        for string in near:
+            assert score_error(question, [], f" {string} ")["repaired"] == (string in right)
 
 
 @pytest.mark.parametrize(
@@ -475,9 +514,85 @@ def test_touch_on_a_phone(tmp_path, visit):
     *errors, rule = [row for row in rows if row["phase"] == "questionnaire"]
     assert [row["corrected"] for row in errors] == ["PNHT"] * 7
     assert {tuple(row["answer"]) for row in errors} == {(0,)}
+    assert {(row["found"], row["repaired"]) for row in errors} == {(False, False)}
     assert rule["answer"] == 'pairs, "mirrored";\nor so'
     table = read_trials(person.file("csv", tmp_path), "jspsych")
     assert table.sizes["trial"] == 4 + 8 + 4
+
+
+@browsers
+def test_errors_marked_in_either_half_count(tmp_path, visit):
+    """The page scores as Python does, whichever way an error is put right."""
+    short = {"blocks": 1, "trials": 2, "explicit": 0, "memory": 0}
+    page = visit(experiment("CS", out=tmp_path, **short), "?subject=1")
+    *questions, _ = config_of(tmp_path / "index.html")["questions"]
+    person = Participant(page, even)
+    person.finish(until=lambda: bool(page.query_selector("[name=corrected]")))
+    for number, question in enumerate(questions):
+        places, string = question["truth"][number % 2], question["repairs"][number % 2].lower()
+        if number > 4:
+            places, string = [0], question["item"]
+        for place in places:
+            page.locator(".tile").nth(place).click()
+        page.fill("[name=corrected]", f" {string} " if number % 3 else " ".join(string))
+        page.fill("[type=range]", "50")
+        page.evaluate("document.querySelector('form').dataset.old = 1")
+        page.click(".next")
+        page.wait_for_function("!document.querySelector('[data-old]')")
+    person.finish()
+    rows = json.loads(person.file("json", tmp_path).read_text())
+    errors = [row for row in rows if row.get("question") == "mark the error"]
+    assert [(row["found"], row["repaired"]) for row in errors] == [(True,) * 2] * 5 + [
+        (False,) * 2
+    ] * 2
+    for row, question in zip(errors, questions, strict=True):
+        assert row["truth"] == question["truth"] and len(row["truth"]) > 1
+        scores = score_error(question, row["answer"], row["corrected"])
+        assert scores == {name: row[name] for name in scores}
+
+
+@browsers
+@pytest.mark.parametrize("name", ["B", "CF"])
+@pytest.mark.parametrize("width, height, least", [(1280, 800, 14), (390, 844, 9)])
+def test_letters_of_the_scheme_can_be_read(tmp_path, visit, name, width, height, least):
+    path = experiment(
+        name, out=tmp_path, blocks=1, trials=2, explicit=2, memory=0, questionnaire=False
+    )
+    page = visit(path, "?subject=1", viewport={"width": width, "height": height})
+    person = Participant(page, even)
+    person.finish(until=lambda: bool(page.query_selector(".stage .scheme")))
+    person.string()
+    heights = page.evaluate("""() => [...document.querySelectorAll(".scheme [id^=text_]")].map(
+        (text) => Math.max(...[...text.querySelectorAll("use")].map(
+            (letter) => letter.getBoundingClientRect().height)))""")
+    if name == "B":  # the letters of its arcs, and no names of states
+        arcs = grammar("B").diagram.arcs.items()
+        assert len(heights) == len({(state, end) for state, found in arcs for _, end in found})
+    assert len(heights) > 5 and min(heights) >= least
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.evaluate("document.documentElement.scrollHeight") == height  # all is in view
+
+
+@browsers
+def test_keys_count_by_their_place_and_by_their_letter(demo, visit):
+    """F and J of a Greek or Cyrillic layout, and of one that has them elsewhere (Dvorak)."""
+    page = visit(demo("A"), "?subject=1")  # odd: left is correct
+    person = Participant(page, even)
+    person.finish(until=lambda: bool(page.query_selector(".stage")))
+    pressed = [("KeyF", "φ", 1), ("KeyJ", "ο", 0), ("KeyJ", "О", 0), ("KeyY", "F", 1),
+               ("KeyC", "j", 0), ("ArrowLeft", "ArrowLeft", 1), ("", "j", 0)]  # fmt: skip
+    for code, key, _ in pressed:
+        person.string()
+        page.evaluate("""([code, key]) => document.dispatchEvent(
+            new KeyboardEvent("keydown", { code, key, bubbles: true, cancelable: true }))""",
+            [code, key])  # fmt: skip
+        page.wait_for_selector(".stage:is(.right, .wrong)")
+        person.go_on()
+    state = page.evaluate("JSON.parse(localStorage.getItem(`${storeName(config)} 1 1`))")
+    rows = [row for row in state["rows"] if "key" in row]
+    assert [(row["key"], row["response"]) for row in rows] == [
+        (key.lower(), response) for _, key, response in pressed
+    ]
 
 
 @browsers

@@ -13,6 +13,7 @@ import neurodyn as nd
 from neurodyn.analysis.closest_network import closest_network
 from neurodyn.analysis.curve_distance import area_between, curve_distance
 from neurodyn.analysis.learning_curves import accuracy_by_length, learning_curve
+from neurodyn.analysis.trials import trial_table
 
 
 def people(counts=(480, 560, 460, 459, 130), *, seed=0, missing=0.05) -> xr.Dataset:
@@ -132,6 +133,24 @@ def test_sessions_follow_each_other_as_in_the_table() -> None:
         }
     )
     assert learning_curve(trials, 1).accuracy.values.tolist() == [[1, 0, 1, 0.5]]
+
+
+def test_sessions_are_each_subject_s_own() -> None:
+    """Subject a's file of session 2 comes first; b was in session 1 before session 2."""
+    rows = [("a", "2", 1), ("a", "2", 1), ("b", "1", 0), ("b", "1", 0), ("b", "2", 1),
+            ("b", "2", 1), ("a", "1", 0), ("c", "1", 1), ("c", "3", 0)]  # fmt: skip
+    subject, session, correct = zip(*rows, strict=True)
+    seen: dict[str, list[int]] = {}
+    for who, _, right in rows:  # each subject's rows stand in the order seen
+        seen.setdefault(who, []).append(right)
+    trials = trial_table(
+        {"subject": subject, "session": session, "correct": correct, "grammatical": 1}
+    )
+    curve = learning_curve(trials, 1).accuracy
+    for who, expected in seen.items():
+        assert curve.sel(subject=who).dropna("n_seen").values.tolist() == expected
+    blocks = trials.assign(block=("trial", [1.0, 1, 1, 1, 2, 2, 2, 1, 2]))
+    assert learning_curve(blocks, "blocks").n_seen.values.tolist() == [0.9, 2.5]
 
 
 def test_curves_refuse_what_has_no_order() -> None:

@@ -17,7 +17,7 @@ DATA = Path(__file__).parent / "data" / "trials"
 NAN = np.nan
 NAMED = ["phase", "block", "item", "grammatical", "rt", "status"]
 PATTERN = r"String (?P<item>\w+)"
-LEGAL = {"XVJT": True, "XV": True, "VTV": True, "JJ": False, "TXJ": False, "J&J": False}
+LEGAL = {"XVJ": True, "XV": True, "VTV": True, "JJ": False, "TXJ": False, "J&J": False}
 WAYS = {
     "agl_experiment.json": {},
     "agl_experiment.csv": {"format": "jspsych"},
@@ -70,7 +70,7 @@ def test_own_experiment_needs_no_options():
         found,
         subject=["P01"] * 6, session=["1"] * 6, position=[1, 2, 3, 4, 5, 6],
         phase=["implicit"] * 4 + ["questionnaire", "memory"], block=[1, 1, 2, 2, NAN, 4],
-        item=["XVJT", "JJ", "VTV", "TXJ", "", "XX"], grammar=["A"] * 6, agent=["human"] * 6,
+        item=["XVJ", "JJ", "VTV", "TXJ", "", "VT"], grammar=["A"] * 6, agent=["human"] * 6,
         grammatical=[1, 0, 1, 0, NAN, 1], response=[1, 1, 0, 0, NAN, 1],
         correct=[1, 0, 0, 1, NAN, 1], rt=[1.204, 0.95, 2.31, 0.701, NAN, 1.5],
         feedback=[1, 1, 1, 1, NAN, 1], confidence=[NAN] * 4 + [40, NAN],
@@ -80,6 +80,9 @@ def test_own_experiment_needs_no_options():
     notes = json.loads(found.attrs["corrected"])
     assert notes["rows that are no trials"] == {"agl_experiment.json": 2}
     assert notes["rt"] == "from ms to s" and found.attrs["format"] == "jspsych"
+    assert found.confidence.attrs["units"] == "percent"
+    assert read("agl_experiment.json", confidence_unit="1").confidence.attrs["units"] == "1"
+    assert read("jspsych8.json").confidence.attrs["units"] == "1"
 
 
 def test_own_experiment_as_csv_is_the_same():
@@ -93,7 +96,7 @@ def test_jspsych_8_without_a_key_map():
     found = read("jspsych8.json")
     holds(
         found,
-        subject=["s7"] * 3, item=["XVJT", "J&J", "VTV"], grammatical=[1, 0, 1],
+        subject=["s7"] * 3, item=["XVJ", "J&J", "VTV"], grammatical=[1, 0, 1],
         correct=[1, 0, 0], response=[1, 1, NAN], rt=[0.812, 1.4335, NAN],
         raw_response=["j", "j", ""], position=[1, 2, 3],
     )  # fmt: skip
@@ -102,6 +105,62 @@ def test_jspsych_8_without_a_key_map():
     })  # fmt: skip
     holds(items, item=found.item.values)
     assert items.raw_stimulus.values[1] == '<p style="font-size: 48px">J&amp;J</p>'
+
+
+FIXATION = {"trial_type": "html-keyboard-response", "stimulus": "<p>+</p>", "response": None}
+SHOWN = {"trial_type": "html-keyboard-response", "response": "f", "rt": 500}
+TRUTHS = {"XVJ": True, "JJ": False, "VTV": True}
+
+
+def session(*shows, **data):
+    """Rows of jsPsych: the rows given once for each string, all with the data of the timeline."""
+    return [
+        {"subject": "a", "rt": None, "grammatical": truth, "stimulus": string} | show
+        | {name: string for name in data}
+        for string, truth in TRUTHS.items() for show in shows
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "rows, wanted",
+    [
+        (session(FIXATION, SHOWN), 'rows={"trial_type": ...}'),
+        (session(FIXATION, SHOWN, string=1), 'rows={"trial_type": ...}'),
+        (session(FIXATION | {"stimulus": "look here"}, SHOWN), 'rows={"trial_type": ...}'),
+        (session(FIXATION, SHOWN | {"trial_type": "own"}), "rows={\"trial_type\": 'own'}"),
+        (
+            session({"trial_type": "call-function", "stimulus": None, "response": None}, SHOWN),
+            "rows={\"trial_type\": 'html-keyboard-response'}",
+        ),
+        (session(SHOWN, SHOWN | {"stimulus": "Sure?"}, string=1), 'rows={"trial_type": ...}'),
+        (session(SHOWN, FIXATION | {"stimulus": "Right!"}), 'rows={"trial_type": ...}'),
+        (  # only grammatical ones
+            [row for row in session(FIXATION, SHOWN) if row["grammatical"]],
+            'rows={"trial_type": ...}',
+        ),
+    ],
+)
+def test_fixations_with_the_data_of_their_timeline_are_no_trials(tmp_path, rows, wanted):
+    columns = {"item": "string"} if "string" in rows[0] else {}
+    ways = {"columns": columns, "responses": {"f": 1}}
+    error = refused(tmp_path, json.dumps(rows), "a.json", **ways)
+    assert wanted in error.allowed and error.file == "a.json" and error.row <= 4
+    marked = [row | {"task": "yes" if row["response"] else ""} for row in rows]
+    if not any("Sure?" in str(row["stimulus"]) for row in rows):
+        found = written(tmp_path, json.dumps(marked), "a.json", rows={"task": "yes"}, **ways)
+        items = [string for string in TRUTHS if any(string in row.values() for row in rows)]
+        holds(found, item=items, response=1)
+        assert found.position.values.tolist() == list(range(1, found.sizes["trial"] + 1))
+
+
+def test_time_outs_and_repetitions_are_trials(tmp_path):
+    late = {"response": None, "rt": None}
+    rows = session(SHOWN, SHOWN | late)
+    found = written(tmp_path, json.dumps(rows), "a.json", responses={"f": 1})
+    holds(found, item=np.repeat(list(TRUTHS), 2), response=[1, NAN] * 3)
+    other = [row | {"subject": "b", "grammatical": not row["grammatical"]} for row in rows]
+    found = written(tmp_path, json.dumps(rows + other), "a.json", responses={"f": 1})
+    assert found.sizes["trial"] == 12  # what one subject must reject another may accept
 
 
 def test_jspsych_7_csv():
@@ -135,7 +194,7 @@ def test_psychopy():
     found = read("psychopy.csv")
     holds(
         found,
-        subject=["07"] * 4, session=["001"] * 4, item=["XVJT", "JJ", "VTV", "TXJ"],
+        subject=["07"] * 4, session=["001"] * 4, item=["XVJ", "JJ", "VTV", "TXJ"],
         grammatical=[1, 0, 1, 0], response=[1, 1, NAN, 0], correct=[1, 0, NAN, 1],
         rt=[0.8123, 1.25, NAN, 0.5], block=[1, 1, 2, 2],
     )  # fmt: skip
@@ -166,7 +225,7 @@ def test_bids_units_of_the_sidecar():
     holds(
         found,
         subject=["01"] * 3, session=["1"] * 3, block=[1, 1, 2], position=[1, 2, 3],
-        item=["XVJT", "JJ", "VTV"], grammatical=[1, 0, 1], response=[1, NAN, 0],
+        item=["XVJ", "JJ", "VTV"], grammatical=[1, 0, 1], response=[1, NAN, 0],
         correct=[1, NAN, 0], rt=[0.812, NAN, 1.4335], confidence=[70, NAN, 10],
         raw_trial=["1", "2", "1"],
     )  # fmt: skip
@@ -177,7 +236,7 @@ def test_bids_units_of_the_sidecar():
 def test_bids_events():
     holds(
         read_trials(DATA / "events"),
-        subject=["01"] * 2, item=["XVJT", "JJ"], rt=[1.2, -0.1], correct=[1, 0],
+        subject=["01"] * 2, item=["XVJ", "JJ"], rt=[1.2, -0.1], correct=[1, 0],
         raw_onset=["0.0", "2.0"],
     )  # fmt: skip
 
@@ -186,7 +245,7 @@ def test_psytoolkit():
     holds(
         read("psytoolkit.txt"),
         subject=["psytoolkit"] * 3, phase=["implicit"] * 3, block=[1, 1, 1],
-        item=["XVJT", "JJ", "VTV"], grammatical=[1, 0, 1], correct=[1, 0, NAN],
+        item=["XVJ", "JJ", "VTV"], grammatical=[1, 0, 1], correct=[1, 0, NAN],
         response=[1, 1, NAN], rt=[0.812, 1.433, NAN],
     )  # fmt: skip
 
@@ -210,7 +269,7 @@ def test_psych201():
     found = read("psych201.jsonl")
     holds(
         found,
-        subject=["3", "3", "4"], item=["XVJT", "JJ", "VTV"], grammatical=[1, 0, 1],
+        subject=["3", "3", "4"], item=["XVJ", "JJ", "VTV"], grammatical=[1, 0, 1],
         response=[1, 1, 0], correct=[1, 0, 0], rt=[0.812, 1.433, 0.65], raw_age=["31", "31", ""],
     )  # fmt: skip
     with pytest.raises(TrialsError, match="do not say the unit"):
@@ -235,6 +294,95 @@ def test_folder_of_several_people(tmp_path):
     assert caught.value.file == "copy.json" or caught.value.file == "P01.json"
 
 
+def test_own_and_other_confidence_are_not_mixed(tmp_path):
+    (tmp_path / "a.json").write_bytes(BYTES["agl_experiment.json"])
+    rows = [{"subject": "b", "grammatical": True, "response": True, "rt": 5, "confidence": 3}]
+    (tmp_path / "b.json").write_text(json.dumps(rows))
+    with pytest.raises(TrialsError, match="the files give confidence in 1 and percent"):
+        read_trials(tmp_path)
+    del rows[0]["confidence"]
+    (tmp_path / "b.json").write_text(json.dumps(rows))
+    assert read_trials(tmp_path).confidence.attrs["units"] == "percent"
+
+
+def test_files_follow_each_other_by_their_numbers(tmp_path):
+    """ses-2 comes before ses-10, and so the learning of the day before."""
+    names = ["P10/ses-1", "P2/ses-10", "P2/ses-2", "P2/ses-1", "P2/ses-02"]
+    for name in names:
+        file = tmp_path / f"{name}.csv"
+        file.parent.mkdir(exist_ok=True)
+        subject, session = name.split("/")
+        file.write_text(f"subject,session,grammatical,correct\n{subject},{session},1,1\n")
+    found = read_trials(tmp_path, "jspsych")
+    order = ["P2/ses-1", "P2/ses-02", "P2/ses-2", "P2/ses-10", "P10/ses-1"]
+    assert json.loads(found.attrs["source"]) == [f"{name}.csv" for name in order]
+    assert [f"{s}/{e}" for s, e in zip(found.subject.values, found.session.values)] == order  # noqa: B905
+
+
+def test_items_read_as_missing_are_counted(tmp_path):
+    lines = "participant,item,grammatical,k.keys\n1,NA,1,f\n1,NA,1,f\n1,XV,1,f\n1,,1,f\n"
+    ways = {"format": "psychopy", "responses": {"f": 1}}
+    found = written(tmp_path, lines, **ways)
+    holds(found, item=["", "", "XV", ""])
+    assert json.loads(found.attrs["corrected"])["items read as missing"] == {"NA": 2}
+    decided = lines.replace(",grammatical", "").replace(",1,f", ",f")
+    found = written(tmp_path, decided, accepts=lambda string: string == "NA", **ways)
+    holds(found, item=["XV"])
+    assert json.loads(found.attrs["corrected"])["items read as missing"] == {"NA": 2}
+    found = written(
+        tmp_path, decided, accepts=lambda string: string == "NA", missing=["n/a"], **ways
+    )
+    holds(found, item=["NA", "NA", "XV"], grammatical=[1, 1, 0])
+
+
+@pytest.mark.parametrize(
+    "options, kind, message",
+    [
+        ({"encoding": "foo"}, ValueError, "encoding 'foo' is not known"),
+        ({"encoding": "rot13"}, ValueError, "encoding 'rot13' is not known"),
+        ({"encoding": "utf-8\0"}, ValueError, "is not known"),
+        ({"encoding": "utf-16"}, TrialsError, "not utf-16"),
+        ({"encoding": 8}, TypeError, "encoding must be a name"),
+        ({"delimiter": "ab"}, ValueError, "delimiter must be one character"),
+        ({"delimiter": ""}, ValueError, "delimiter must be one character"),
+        ({"delimiter": '"'}, ValueError, "delimiter must be one character"),
+        ({"rows": {"legal": None}}, ValueError, "rows map names of columns to the text"),
+        ({"rows": {"legal": [1, None]}}, ValueError, "rows map names of columns to the text"),
+        ({"rows": {"legal": float("inf")}}, ValueError, "rows map names of columns to the text"),
+        ({"rows": {3: 1}}, ValueError, "rows map names of columns to the text"),
+        ({"columns": {"item": 3}}, TypeError, "columns map variables to names of columns"),
+        ({"responses": ["f", "j"]}, TypeError, "responses must map .*{'f': 1, 'j': 0}"),
+        ({"stimuli": [1, 2]}, TypeError, "stimuli must map"),
+        ({"phases": ["train"]}, TypeError, "phases must map"),
+        ({"missing": "NA"}, TypeError, "missing must be a list of texts"),
+        ({"keep": [3]}, ValueError, 'keep must be "all", "none" or a list'),
+        ({"keep": None}, ValueError, 'keep must be "all", "none" or a list'),
+        ({"pattern": 3}, TypeError, "pattern must be a regular expression"),
+        ({"keep": ["foo"]}, TrialsError, 'no columns raw_foo to keep; allowed: keep="none"'),
+    ],
+)
+def test_options_that_no_file_can_meet(tmp_path, options, kind, message):
+    lines = "participant,item,grammatical,k.keys\n1,XV,1,f\n"
+    with pytest.raises(kind, match=message) as caught:
+        written(tmp_path, lines, **{"format": "psychopy", "responses": {"f": 1}} | options)
+    assert caught.type is kind
+
+
+def test_psytoolkit_names_of_blocks(tmp_path):
+    """BLOCKNAME is a name, such as b1: no count, but a phase by a map, or kept as it is."""
+    lines = "b1 XV 1 450 1\nb2 JJ 0 500 2\n"
+    rest = ["item", "grammatical", "rt", "status"]
+    with pytest.raises(ValueError, match=r'columns=\["blockname", "item", "grammatical"'):
+        written(tmp_path, lines, "p.txt", format="psytoolkit")
+    kept = written(tmp_path, lines, "p.txt", format="psytoolkit", columns=["blockname", *rest])
+    holds(kept, raw_blockname=["b1", "b2"], block=[NAN, NAN])
+    phases = {"b1": "train", "b2": "test"}
+    found = written(
+        tmp_path, lines, "p.txt", format="psytoolkit", columns=["phase", *rest], phases=phases
+    )
+    holds(found, phase=["train", "test"], correct=[1, 0])
+
+
 def test_errors_name_the_column_of_the_file(tmp_path):
     text = BYTES["psychopy.csv"].replace(b"1.25", b"fast")
     error = refused(tmp_path, text, **WAYS["psychopy.csv"])
@@ -254,7 +402,7 @@ def test_what_to_keep_and_which_rows():
     with pytest.raises(TrialsError, match="no columns raw_colour to keep"):
         read("agl_experiment.json", keep=["colour"])
     memory = read("agl_experiment.json", rows={"phase": ["memory", "explicit"]})
-    assert memory.item.values.tolist() == ["XX"]
+    assert memory.item.values.tolist() == ["VT"]
     with pytest.raises(TrialsError, match="no row has"):
         read("agl_experiment.json", rows={"phase": "transfer"})
     filled = read("jspsych7.csv", fill={"phase": "test", "subject": "nobody"})

@@ -251,6 +251,25 @@ def test_missing_codes_can_be_chosen():
     assert table(item=["NA", "None", " n/a "]).item.values.tolist() == ["", "", ""]
     found = table(item=["NA", "None", "n/a"], missing=("n/a",))
     assert found.item.values.tolist() == ["NA", "None", ""]
+    assert json.loads(found.attrs["corrected"])["items read as missing"] == {"n/a": 1}
+    assert "items read as missing" not in table(item=["A", "", None]).attrs["corrected"]
+    notes = json.loads(table(item=["NA", "NA ", "null"]).attrs["corrected"])
+    assert notes["items read as missing"] == {"NA": 2, "null": 1}
+
+
+def test_missing_is_a_list_and_what_is_empty_is_always_missing():
+    found = table(item=["N", "A", " "], rt=["", " ", "1"], missing=["NA"])
+    assert found.item.values.tolist() == ["N", "A", ""]
+    np.testing.assert_array_equal(found.rt, [NAN, NAN, 1])
+    for wrong in ("NA", b"NA", 3, None, [3]):
+        with pytest.raises(TypeError, match="missing must be a list of texts"):
+            table(missing=wrong)
+
+
+@pytest.mark.parametrize("name", ["responses", "stimuli", "phases"])
+def test_maps_that_are_none(name):
+    with pytest.raises(TypeError, match=f"{name} must map .* got .'f', 'j'."):
+        table(**{name: ["f", "j"]})
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def two_people(**more):
         {
             "subject": ["01", "01", "01", "02"], "session": ["1", "1", "2", ""],
             "phase": ["implicit", "implicit", "test", ""], "block": [1, 1, NAN, 2],
-            "item": ["XVJT", "JJ", "", "tu pi ro"], "grammar": ["A", "A", "", "A"],
+            "item": ["XVJ", "JJ", "", "tu pi ro"], "grammar": ["A", "A", "", "A"],
             "grammatical": [1, 0, 1, 0], "response": [1, NAN, 0, 0],
             "rt": [0.1 + 0.2, NAN, 2, 1e-9],
             "confidence": [100, NAN, 33.3, 0], "feedback": [1, 0, NAN, 1],
@@ -169,6 +169,65 @@ def test_nothing_is_replaced_unasked(tmp_path):
     with pytest.raises(FileExistsError, match="other tables.*sub-02"):
         write_bids(table.isel(trial=[0, 1, 2]), folder, overwrite=True)
     xr.testing.assert_equal(read_trials(folder), other)
+
+
+def one_person(subject, **more):
+    cells = {"subject": subject, "item": ["XV", "JJ"], "grammatical": [1, 0], "response": [1, 1]}
+    return trial_table(cells | more)
+
+
+def tsv_rows(file):
+    with open(file, newline="", encoding="utf-8") as lines:
+        return list(csv.reader(lines, delimiter="\t"))
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_second_task_adds_its_people_and_changes_nothing_else(tmp_path, overwrite):
+    folder = write_bids(one_person("01"), tmp_path / "data", task="one", name="Mine")
+    people = "participant_id\tage\tname\n"
+    (folder / "participants.tsv").write_text(people + "sub-01\t31\t01\nsub-09\t44\tn/a\n")
+    about = {"age": {"Description": "age", "Units": "year"}, "name": {"Description": "code"}}
+    (folder / "participants.json").write_text(json.dumps(about))
+    kept = {f: f.read_bytes() for f in folder.rglob("*") if f.is_file()}
+    for file in ("participants.tsv", "participants.json"):
+        del kept[folder / file]
+    other = one_person(["02", "01"], response=[0, 1])
+    write_bids(other, folder, task="two", name="Other", authors=["A"], overwrite=overwrite)
+    assert tsv_rows(folder / "participants.tsv") == [
+        ["participant_id", "age", "name"], ["sub-01", "31", "01"], ["sub-09", "44", "n/a"],
+        ["sub-02", "n/a", "02"],
+    ]  # fmt: skip
+    found = json.loads((folder / "participants.json").read_text())
+    assert found["age"] == about["age"] and found["name"] == about["name"]
+    assert set(found) == {"participant_id", "age", "name"}
+    assert {file: file.read_bytes() for file in kept} == kept
+    with pytest.raises(ValueError, match="several tasks"):
+        read_trials(folder)
+    assert read_trials(folder, task="one").subject.values.tolist() == ["01", "01"]
+    assert read_trials(folder, task="two").subject.values.tolist() == ["01", "02"]
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        write_bids(other, folder, task="two")
+
+
+@pytest.mark.parametrize(
+    "people, message",
+    [
+        (
+            "participant_id\tname\nsub-01\tP_1\n",
+            "'01' would share the label 'sub-01' with 'sub-01'",
+        ),
+        ("participant_id\nsub-B\n", "'b' would share the label 'sub-b' with 'sub-B'"),
+        ("name\nx\n", "allowed: participant_id, then others"),
+        ("participant_id\tage\nsub-01\n", "row 2 is"),
+        ("participant_id\nsub-01\nsub-01\n", "row 3 is.*each participant once"),
+    ],
+)
+def test_participants_that_cannot_be_added_to(tmp_path, people, message):
+    (tmp_path / "participants.tsv").write_text(people)
+    with pytest.raises(ValueError, match=message):
+        write_bids(one_person(["01", "b"]), tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["participants.tsv"]
+    assert (tmp_path / "participants.tsv").read_text() == people
 
 
 def test_labels():

@@ -16,6 +16,7 @@ import matplotlib
 import neurodyn
 from neurodyn.experiment.questions import error_questions, letter_questions
 from neurodyn.stimuli.abstract_grammar import Grammar
+from neurodyn.stimuli.automaton_drawing import automaton_drawing
 from neurodyn.stimuli.grammar import grammar as grammar_named
 from neurodyn.stimuli.grammar_items import stimulus_set
 from neurodyn.stimuli.pairings import PairGrammar
@@ -207,10 +208,17 @@ def questions(
 
 
 def scheme(grammar: Grammar) -> str:
-    """Return the drawing of the grammar as an SVG element, the same bytes every time."""
+    """Return the drawing of the grammar as an SVG element, the same bytes every time.
+
+    Automata are drawn without names of states, so that their letters can be read on a phone.
+    """
+    if isinstance(grammar, RegularGrammar):
+        figure = automaton_drawing(grammar.diagram, names=False)
+    else:
+        figure = grammar.draw()
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": "neurodyn", "svg.fonttype": "path"}):
-        grammar.draw().savefig(
+        figure.savefig(
             buffer, format="svg", bbox_inches="tight", pad_inches=0.03, transparent=True,
             metadata={"Date": None},
         )  # fmt: skip

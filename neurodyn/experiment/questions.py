@@ -1,5 +1,6 @@
 """The questionnaire after the implicit blocks, with what is true of the grammar."""
 
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -67,11 +68,15 @@ def contexts(grammar: Grammar, after: dict[tuple[str, ...], set[str]]) -> list[s
 def error_questions(grammar: Grammar, shown: set[str], seed: int) -> list[dict[str, Any]]:
     """Return seven wrong strings that were not shown, and the free report of the rule.
 
+    An error can be put right in several ways: two letters of one half in the wrong order also by
+    exchanging their partners in the other half. All of them count, see `repairs`.
+
     Returns
     -------
     list of dict
-        ``kind`` "error", ``item``, ``tokens``, ``source`` (the correct string it was made from)
-        and ``truth`` (0-based places where the two differ); then one of ``kind`` "rule".
+        ``kind`` "error", ``item``, ``tokens``, ``source`` (the correct string it was made from),
+        ``truth`` (of each way, the 0-based places to change; marking any of them is right) and
+        ``repairs`` (the correct strings that these ways lead to); then one of ``kind`` "rule".
     """
     rng = np.random.default_rng([seed, WRONG])
     found: dict[str, str] = {}
@@ -92,8 +97,80 @@ def error_questions(grammar: Grammar, shown: set[str], seed: int) -> list[dict[s
         )
     questions: list[dict[str, Any]] = []
     for item, source in found.items():
-        tokens, correct = grammar.tokens(item), grammar.tokens(source)
-        places = [i for i, (a, b) in enumerate(zip(tokens, correct, strict=True)) if a != b]
-        about = {"item": item, "tokens": list(tokens), "source": source, "truth": places}
-        questions.append({"kind": "error", **about})
+        truth, right = repairs(grammar, item, source)
+        about = {"item": item, "tokens": list(grammar.tokens(item)), "source": source}
+        questions.append({"kind": "error", **about, "truth": truth, "repairs": right})
     return [*questions, {"kind": "rule"}]
+
+
+def repairs(grammar: Grammar, item: str, source: str) -> tuple[list[list[int]], list[str]]:
+    """Return all ways to make a wrong string correct by one edit like the one that made it wrong.
+
+    Where two letters were exchanged: all exchanges that the grammar accepts. Where one letter was
+    replaced: all replacements. Otherwise only the way back to the source is known.
+
+    Returns
+    -------
+    places : list of list of int
+        What to change, 0-based; each set of places once.
+    strings : list of str
+        All correct strings that come of it.
+
+    Examples
+    --------
+    >>> from neurodyn.stimuli.grammar import grammar
+    >>> repairs(grammar("CF"), "NPHT", "PNHT")
+    ([[0, 1], [2, 3]], ['PNHT', 'NPTH'])
+    """
+    tokens, correct = grammar.tokens(item), grammar.tokens(source)
+    differ = [i for i, (a, b) in enumerate(zip(tokens, correct, strict=True)) if a != b]
+    edits: list[tuple[tuple[int, ...], tuple[str, ...]]] = []
+    if len(differ) == 2 and sorted(tokens) == sorted(correct):
+        for i, j in combinations(range(len(tokens)), 2):
+            edits.append(((i, j), (tokens[j], tokens[i])))
+    elif len(differ) == 1:
+        edits = [((i,), (letter,)) for i in range(len(tokens)) for letter in grammar.alphabet]
+    else:
+        edits = [(tuple(differ), tuple(correct[i] for i in differ))]
+    places: list[list[int]] = []
+    strings: list[str] = []
+    for where, letters in edits:
+        changed = list(tokens)
+        for i, letter in zip(where, letters, strict=True):
+            changed[i] = letter
+        string = grammar.separator.join(changed)
+        if grammar.accepts(string):
+            places += [[*where]] if [*where] not in places else []
+            strings += [string] if string not in strings else []
+    return places, strings
+
+
+def score_error(question: dict[str, Any], answer: list[int], corrected: str) -> dict[str, bool]:
+    """Return whether an error was found and put right, as the page does.
+
+    Parameters
+    ----------
+    question : dict
+        Of `error_questions`, of kind "error".
+    answer : list of int
+        The places marked, 0-based.
+    corrected : str
+        What was typed; spaces do not count.
+
+    Returns
+    -------
+    dict
+        ``found``: the places are those of one of the ways to put it right, neither more nor less.
+        ``repaired``: the string is correct, and one of the repairs.
+
+    Examples
+    --------
+    >>> question = {"truth": [[0, 1], [2, 3]], "repairs": ["PNHT", "NPTH"]}
+    >>> score_error(question, [2, 3], "NP TH"), score_error(question, [1, 2], "NPHT")
+    ({'found': True, 'repaired': True}, {'found': False, 'repaired': False})
+    """
+    plain = ["".join(string.split()) for string in question["repairs"]]
+    return {
+        "found": sorted(answer) in question["truth"],
+        "repaired": "".join(corrected.split()) in plain,
+    }

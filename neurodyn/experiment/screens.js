@@ -68,12 +68,15 @@ const SCREENS = {
           <span>${escaped(letter)}</span></label>`).join("")}</div>
       <label class="field">How would it be correct? <input type="text" name="corrected"
         autocomplete="off" autocapitalize="characters" spellcheck="false"></label>${CONFIDENCE}`,
-    read: (form) => ({
-      response: null, question: "mark the error",
-      answer: new FormData(form).getAll("answer").map(Number), truth: question.truth,
-      corrected: inLettersOf(config, form.corrected.value), source: question.source,
-      confidence: confidenceIn(form),
-    }),
+    read: (form) => {
+      const answer = new FormData(form).getAll("answer").map(Number);
+      const corrected = inLettersOf(config, form.corrected.value);
+      return {
+        response: null, question: "mark the error", answer, truth: question.truth, corrected,
+        source: question.source, ...errorScores(question, answer, corrected),
+        confidence: confidenceIn(form),
+      };
+    },
   }),
 
   rule: () => ({
@@ -109,6 +112,15 @@ const CONFIDENCE = `<div class="confidence"><label for="confidence">How sure are
   <p id="ends"><span>0: a guess</span><span>100: certain</span></p></div>`;
 
 const confidenceIn = (form) => Number(form.confidence.value);
+
+// Any of the ways to put it right counts; in Python: questions.score_error.
+function errorScores({ truth, repairs }, answer, corrected) {
+  const plain = (text) => text.replace(/\s/g, "");
+  return {
+    found: truth.some((places) => String(places) === String(answer)),
+    repaired: repairs.some((string) => plain(string) === plain(corrected)),
+  };
+}
 
 // What was typed, in capitals where the grammar's letters are.
 function inLettersOf({ alphabet }, text) {

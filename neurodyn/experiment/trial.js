@@ -1,6 +1,9 @@
 // One trial, for keys, touch and mouse: a fixation cross, the string until an answer, then the same
 // string in green or red with a sign, for those who see the two colours alike.
-const KEYS = { arrowleft: "left", f: "left", arrowright: "right", j: "right" };
+// Keys count by their place, whatever letter a layout has there, or by their letter, wherever it is.
+const KEYS = {
+  ArrowLeft: "left", KeyF: "left", f: "left", ArrowRight: "right", KeyJ: "right", j: "right",
+};
 
 class AglTrial {
   static info = {
@@ -54,7 +57,7 @@ class AglTrial {
       string.classList.remove("fixation");
       const { signal } = listening;
       document.addEventListener("keydown", (event) => {
-        const side = KEYS[event.key.toLowerCase()];
+        const side = KEYS[event.code] ?? KEYS[event.key.toLowerCase()];
         if (!side || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
         event.preventDefault();
         answer(side, event.key.toLowerCase(), "keyboard");

@@ -19,11 +19,12 @@ from neurodyn.stimuli.automaton_layout import (
 
 INK, FILL, ENDS = "#222222", "#f2f5f9", "#dcebf7"
 UNIT = 0.62  # inches of paper for a unit of the diagram
+LETTERS, LARGE = 10.5, 18  # points
 HEAD = "-|>,head_length=0.45,head_width=0.2"
 Point = Float[np.ndarray, " 2"]
 
 
-def automaton_drawing(machine: Automaton) -> Figure:
+def automaton_drawing(machine: Automaton, *, names: bool = True) -> Figure:
     """Draw a state diagram, the start on the left.
 
     An arrow leads to the start; strings may end in the states with a double ring. Each arc carries
@@ -35,6 +36,8 @@ def automaton_drawing(machine: Automaton) -> Figure:
     ----------
     machine : Automaton
         Up to about twenty states can be told apart well.
+    names : bool
+        Without, states are empty and letters larger, for small screens.
 
     Returns
     -------
@@ -53,11 +56,12 @@ def automaton_drawing(machine: Automaton) -> Figure:
     axis = figure.add_axes((0, 0, 1, 1))
     axis.set_axis_off()
     axis.set_aspect("equal")
-    for state, name in names(machine).items():
-        draw_state(axis, place[state], name, state in machine.accept)
+    size = LETTERS if names else LARGE
+    for state, name in state_names(machine).items():
+        draw_state(axis, place[state], name if names else "", state in machine.accept)
     for arc in arcs:
         draw_arrow(axis, Path(arc.control, [Path.MOVETO, Path.CURVE3, Path.CURVE3]))
-        draw_letters(axis, arc.label, arc.letters)
+        draw_letters(axis, arc.label, arc.letters, size)
     tail = place[machine.start] - [2.6 * RADIUS, 0]
     start = np.linspace(tail, place[machine.start] - [RADIUS + 0.03, 0], 9)
     draw_arrow(axis, Path(start[[0, -1]]))
@@ -67,13 +71,13 @@ def automaton_drawing(machine: Automaton) -> Figure:
         if letters:
             others = np.array([p for other, p in place.items() if other != state]).reshape(-1, 2)
             angle = loop_angle(place[state], np.concatenate(lines), others)
-            lines.append(draw_loop(axis, place[state], angle, ", ".join(letters)))
+            lines.append(draw_loop(axis, place[state], angle, ", ".join(letters), size))
     drawn = [*lines, *(centre[None] for centre in place.values())]
     fit(figure, axis, np.concatenate(drawn))
     return figure
 
 
-def names(machine: Automaton) -> dict[State, str]:
+def state_names(machine: Automaton) -> dict[State, str]:
     """Return what is written in the states: short names as they are, else numbers."""
     words = [str(state) for state in machine.order]
     if all(isinstance(state, str) and len(state) <= 2 for state in machine.order):
@@ -102,18 +106,18 @@ def draw_arrow(axis: Axes, path: Path) -> None:
     )  # fmt: skip
 
 
-def draw_letters(axis: Axes, where: Point, letters: str) -> None:
+def draw_letters(axis: Axes, where: Point, letters: str, size: float) -> None:
     """Write the letters of an arc upon it."""
     box = {"boxstyle": "round,pad=0.12,rounding_size=0.3", "facecolor": "white", "linewidth": 0}
     x, y = map(float, where)
     axis.text(
-        x, y, letters, ha="center", va="center", fontsize=10.5, fontweight="bold",
+        x, y, letters, ha="center", va="center", fontsize=size, fontweight="bold",
         color="#0b4f8a", bbox=box, zorder=6,
     )  # fmt: skip
 
 
 def draw_loop(
-    axis: Axes, centre: Point, angle: float, letters: str
+    axis: Axes, centre: Point, angle: float, letters: str, size: float
 ) -> Float[np.ndarray, "point 2"]:
     """Draw an arc from a state to itself; return points on it."""
 
@@ -128,7 +132,8 @@ def draw_loop(
     points = (
         (1 - t) ** 3 * begin + 3 * t * (1 - t) ** 2 * one + 3 * t**2 * (1 - t) * two + t**3 * end
     )
-    draw_letters(axis, points[10], letters)
+    outside = 0.015 * (size - LETTERS)  # so that large letters leave the loop in view
+    draw_letters(axis, points[10] + out(0, outside) - centre, letters, size)
     return points
 
 
