@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean
 from typing import Any, Literal
 
@@ -96,7 +96,15 @@ def item_measures(
         ``edit_distance_min``, ``edit_distance_mean``, ``near``, ``same_pattern``,
         ``transition_mean``, ``transition_min``, ``transition_log_sum``, ``legal_first``. What a
         single token has none of is NaN; the sum convention leaves out trigrams of two tokens.
-        Attributes: ``train_strings``, ``train_distinct`` (how many) and ``counting``.
+        Attributes: ``train_strings``, ``train_distinct`` (how many), ``counting``, and
+        ``provenance``: that of the items, "paper" if they have none (the equations are).
+
+    Raises
+    ------
+    ValueError
+        If there are no training strings, or a string is empty.
+    TypeError
+        If a string of the items or of training is no text.
 
     References
     ----------
@@ -116,10 +124,18 @@ def item_measures(
             f"items need a variable 'string' over 'item', there are {', '.join(map(str, items))}"
         )
     given = items["string"].values.tolist()
-    learned = training_strings(items) if train is None else train
-    if isinstance(learned, str) or not all(isinstance(s, str) for s in learned):
-        raise TypeError("train must be a sequence of strings, one text for each")
-    learned = sorted(set(learned)) if distinct else list(learned)
+    if other := [f"{s!r} (item {i})" for i, s in enumerate(given) if not isinstance(s, str)]:
+        raise TypeError(f"strings of items must be text, got {', '.join(other[:3])}")
+    shown_as = training_strings(items) if train is None else train
+    if isinstance(shown_as, str) or not isinstance(shown_as, Iterable):
+        raise TypeError(f"train must be a sequence of strings, one text for each, got {train!r}")
+    learned = list(shown_as)
+    if other := [repr(s) for s in learned if not isinstance(s, str)]:
+        raise TypeError(
+            f"train must be a sequence of strings, one text for each, got {', '.join(other[:3])} "
+            "among them"
+        )
+    learned = sorted(set(learned)) if distinct else learned
     if not learned or not all([*learned, *given]):
         raise ValueError(
             "there must be training strings, and no string may be empty; got "
@@ -153,6 +169,7 @@ def item_measures(
             "train_strings": len(learned),
             "train_distinct": len(set(learned)),
             "counting": "each training string once" if distinct else "as often as it was shown",
+            "provenance": str(items.attrs.get("provenance", "paper")),
         },
     )
     for name, (text, references) in ABOUT.items():

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 
-from neurodyn.models.grammar_nets import tokens
+from neurodyn.stimuli.abstract_grammar import split_tokens
 
 START, END = "^", "$"
 
@@ -185,7 +185,7 @@ def check_alphabet(alphabet: Sequence[str]) -> tuple[str, ...]:
 
 def check_string(string: str, letters: frozenset[str]) -> tuple[str, ...]:
     """Return the letters of a string, or refuse what is not of the alphabet."""
-    found = tokens(string, tuple(letters))
+    found = split_tokens(string, letters)
     if not found or not letters.issuperset(found):
         raise ValueError(
             f"string {string!r} must be one or more letters of {', '.join(sorted(letters))}"

@@ -1,7 +1,7 @@
 """What networks learn and answer: stimulus sets as tensors, their order, labelled answers."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 import neurodyn as nd
-from neurodyn.models.grammar_nets import REFERENCES, encode, tokens
+from neurodyn.models.grammar_nets import REFERENCES, encode
+from neurodyn.stimuli.abstract_grammar import split_tokens
 
 NEEDED = ("string", "grammatical", "split")
 
@@ -51,8 +52,6 @@ def make_lessons(
 ) -> Lessons:  # fmt: skip
     """Return stimulus sets as tensors, or refuse what is not one for each seed."""
     sets = [items] if isinstance(items, xr.Dataset) else list(items)
-    if not len(seeds) or len(set(seeds)) < len(seeds):
-        raise ValueError(f"seeds must be one or more, all different, got {list(seeds)}")
     if not (len(sets) == len(seeds) or (isinstance(items, xr.Dataset) and len(sets) == 1)):
         raise ValueError(
             f"give one stimulus set, or one for each of {len(seeds)} seeds, got {len(sets)}"
@@ -77,7 +76,7 @@ def make_lessons(
                 f"every set needs one or more strings to {what}, equally many; got {sizes}"
             )
     longest = max(
-        len(tokens(s, alphabet)) for part in (*learnt, *answered) for s in part.string.values
+        len(split_tokens(s, alphabet)) for part in (*learnt, *answered) for s in part.string.values
     )
     length = max(12, longest) if max_length is None else max_length
 
@@ -91,10 +90,16 @@ def make_lessons(
 
 
 def alphabet_of(items: xr.Dataset, name: str = "string") -> tuple[str, ...]:
-    """Return the letters of some strings: as the attributes say, or all that occur, sorted."""
+    """Return the letters of some strings: as the attributes say, or all that occur, sorted.
+
+    Without attributes, what stands between spaces is a letter if any string has a space.
+    """
     if "alphabet" in items.attrs:
         return tuple(json.loads(items.attrs["alphabet"]))
-    return tuple(sorted({letter for string in items[name].values for letter in tokens(string)}))
+    strings = [str(string) for string in items[name].values]
+    spaced = any(" " in string for string in strings)
+    found = {letter for string in strings for letter in (string.split(" ") if spaced else string)}
+    return tuple(sorted(found - {""}))
 
 
 def presentation(seed: int, items: int, first: int, epochs: int) -> Int[Tensor, " trial"]:
@@ -131,10 +136,30 @@ def bounds(items: int, epochs: int, batch_size: int, marks: Sequence[int]) -> li
 
 def check_seen(n_seen: Sequence[int] | None, default: int, limit: int) -> list[int]:
     """Return after how many strings answers are wanted."""
-    seen = [default] if n_seen is None else [int(n) for n in n_seen]
+    seen = [default] if n_seen is None else whole_numbers(n_seen)
     if not seen or seen[0] < 1 or seen[-1] > limit or sorted(set(seen)) != seen:
-        raise ValueError(f"n_seen must increase, from 1 or more to {limit} or less, got {n_seen}")
+        raise ValueError(
+            f"n_seen must be whole numbers that increase, from 1 or more to {limit} or less, got "
+            f"{n_seen!r}"
+        )
     return seen
+
+
+def check_seeds(seeds: Sequence[int]) -> list[int]:
+    """Return training seeds."""
+    found = whole_numbers(seeds)
+    if not found or not 0 <= min(found) <= max(found) < 2**63 or len(set(found)) < len(found):
+        raise ValueError(
+            f"seeds must be one or more whole numbers from 0 up, all different, got {seeds!r}"
+        )
+    return found
+
+
+def whole_numbers(values: Any) -> list[int]:
+    """Return a sequence of whole numbers as a list, an empty one if it is anything else."""
+    found = list(values) if isinstance(values, Iterable) else []
+    kinds = [isinstance(x, int | np.integer) and not isinstance(x, bool) for x in found]
+    return [int(x) for x in found] if all(kinds) else []
 
 
 def label(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 import neurodyn as nd
 from neurodyn.models.continuous_rnn import ContinuousRNN
+from neurodyn.stimuli.abstract_grammar import split_tokens
 
 FAMILIES = ("feedforward", "recurrent", "lstm", "gru", "continuous")
 BUDGETS = (1400, 7900, 31_000, 122_000)
@@ -59,9 +60,9 @@ def shapes(
 def parameter_count(family: str, layers: int, width: int, letters: int, max_length: int) -> int:
     r"""Return the number of free parameters of a network of equally wide layers.
 
-    .. math::
-        P_\mathrm{feedforward} &= (T K n + n) + (L - 1)(n^2 + n) + (n + 1) \\
-        P_\mathrm{recurrent} &= (K n + n^2 + n) + (L - 1)(2 n^2 + n) + (n + 1)
+    .. math:: P_\mathrm{feedforward} = (T K n + n) + (L - 1)(n^2 + n) + (n + 1)
+
+    .. math:: P_\mathrm{recurrent} = (K n + n^2 + n) + (L - 1)(2 n^2 + n) + (n + 1)
 
     with L hidden layers of n units, K letters and strings of up to T letters. An LSTM has four
     times as many hidden parameters as "recurrent"; a GRU three times, and a second bias.
@@ -120,20 +121,6 @@ def width_for(family: str, layers: int, budget: int, letters: int, max_length: i
     return low if budget - count(low) <= count(high) - budget else high
 
 
-def tokens(string: str, alphabet: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the letters of a string.
-
-    Spaces separate them if there are any, or if the alphabet has letters of several characters.
-
-    Examples
-    --------
-    >>> tokens("XVJ"), tokens("bi da ku"), tokens("bi", ("bi", "da"))
-    (('X', 'V', 'J'), ('bi', 'da', 'ku'), ('bi',))
-    """
-    spaced = " " in string or max(map(len, alphabet), default=1) > 1
-    return tuple(string.split()) if spaced else tuple(string)
-
-
 def encode(
     strings: Sequence[str], alphabet: Sequence[str], max_length: int
 ) -> Float[Tensor, "item time letter"]:
@@ -142,7 +129,7 @@ def encode(
     Parameters
     ----------
     strings : sequence of str
-        One character a letter, or letters separated by spaces.
+        One character a letter; one space between them where any of the alphabet is longer.
     alphabet : sequence of str
         All letters, in the order of the last axis.
     max_length : int
@@ -160,7 +147,7 @@ def encode(
     times: list[int] = []
     letters: list[int] = []
     for i, string in enumerate(strings):
-        found = tokens(string, alphabet)
+        found = split_tokens(string, alphabet)
         if not 1 <= len(found) <= max_length:
             raise ValueError(
                 f"string {string!r} has {len(found)} letters; give 1 to max_length={max_length}"
@@ -169,7 +156,8 @@ def encode(
             if letter not in place:
                 raise ValueError(
                     f"letter {letter!r} of string {string!r} is not in the alphabet "
-                    f"{', '.join(place)}"
+                    f"{', '.join(place)}; a space stands between letters, one, where any of them "
+                    "is longer than a character, and only there"
                 )
         rows += [i] * len(found)
         times += range(len(found))
@@ -200,12 +188,13 @@ def initial(family: str, of: dict[str, tuple[int, ...]], seed: int) -> dict[str,
 class GrammarNets(nn.Module):
     r"""A stack of networks of one family and size, each with weights of its own.
 
-    .. math::
-        \text{feedforward: } & h^l = \mathrm{relu}(h^{l-1} U_l + b_l), \quad
-            h^0 = (x_1, \ldots, x_T) \\
-        \text{recurrent: } & h^l_t = \tanh(h^{l-1}_t U_l + h^l_{t-1} W_l + b_l), \quad
-            h^0_t = x_t \\
-        & P(\mathrm{grammatical}) = \sigma(h^L w + c)
+    .. math:: h^l = \mathrm{relu}(h^{l-1} U_l + b_l), \qquad h^0 = (x_1, \ldots, x_T)
+
+    for "feedforward", and for "recurrent"
+
+    .. math:: h^l_t = \tanh(h^{l-1}_t U_l + h^l_{t-1} W_l + b_l), \qquad h^0_t = x_t
+
+    .. math:: P(\mathrm{grammatical}) = \sigma(h^L w + c)
 
     with one-hot letters x. Recurrent networks are read after the last letter of each string, the
     feedforward one sees all letters side by side, zeros after the last. "lstm" and "gru" have the

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from numbers import Real
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,11 +46,13 @@ def check_rates(family: str, rates: float | Sequence[float] | None) -> list[floa
     """Return learning rates as a list, by default one: the geometric mean of `RATES`."""
     if rates is None:
         return learning_rates(family, 1)
-    found = [
-        float(rate) for rate in (rates if isinstance(rates, Sequence | np.ndarray) else [rates])
-    ]  # type: ignore[union-attr, arg-type]
-    if not found or not all(0 < rate < math.inf for rate in found):
+    given: list[Any] = list(rates) if isinstance(rates, Sequence | np.ndarray) else [rates]
+    kinds = [isinstance(rate, Real) and not isinstance(rate, bool) for rate in given]
+    if not given or not all(kinds) or not all(0 < rate < math.inf for rate in given):
         raise ValueError(f"learning_rate must be one or more positive numbers, got {rates!r}")
+    found = [float(rate) for rate in given]
+    if len(set(found)) < len(found):
+        raise ValueError(f"learning rates must be all different, got {rates!r}")
     return found
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from functools import lru_cache, partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,8 @@ def sweep_grammar(
     -------
     Dataset
         ``test_accuracy`` and ``validation_accuracy`` (grammar, family, budget, layers,
-        learning_rate, seed), NaN where a network diverged; ``length_accuracy`` (..., length), of
+        learning_rate, seed), of answers "grammatical" where P >= 0.5; NaN where a network
+        diverged; ``length_accuracy`` (..., length), of
         test strings, and ``length_count`` (grammar, seed, length), how many there are;
         ``rate`` (family, learning_rate), the learning rates themselves; ``width`` (grammar, family,
         budget, layers).
@@ -89,16 +91,19 @@ def sweep_grammar(
     ----------
     Alamia, Gauducheau, Paisios & VanRullen (2020), Sci. Rep. 10:22172, arXiv:1902.04861.
     """
-    config: dict[str, Any] = {
-        "train": train, "validation": validation, "test": test, "epochs": epochs,
-        "batch_size": batch_size, "overlap": overlap, "learning_rates": learning_rates,
-        "seeds": list(range(seed, seed + seeds)), "neurodyn_version": nd.__version__,
-    }  # fmt: skip
-    check(grammars, families, config | {"budgets": budgets, "layers": layers, "seed": seed})
-    folder = Path(out)
     axes: dict[str, Sequence[Any]] = {
         "grammar": grammars, "family": families, "budget": budgets, "layers": layers,
     }  # fmt: skip
+    sizes = {"train": train, "validation": validation, "test": test}
+    check(axes, sizes | {"epochs": epochs, "batch_size": batch_size, "seeds": seeds,
+                         "learning_rates": learning_rates}, seed)  # fmt: skip
+    config: dict[str, Any] = sizes | {
+        "epochs": epochs, "batch_size": batch_size, "overlap": overlap,
+        "learning_rates": learning_rates, "seeds": list(range(seed, seed + seeds)),
+        "neurodyn_version": nd.__version__,
+    }  # fmt: skip
+    check_room(axes, sizes | {"overlap": overlap, "seed": seed})
+    folder = Path(out)
     every = np.stack(np.meshgrid(*map(np.arange, map(len, axes.values())), indexing="ij"), -1)
     places = [
         {axis: values[i] for (axis, values), i in zip(axes.items(), place, strict=True)}
@@ -129,33 +134,34 @@ def sweep_grammar(
     return result
 
 
-def check(grammars: Sequence[str], families: Sequence[str], settings: dict[str, Any]) -> None:
-    """Refuse a search that cannot be, before it begins."""
-    for what, given, allowed in (
-        ("grammar", grammars, grammar_names()), ("family", families, FAMILIES),
-    ):  # fmt: skip
-        for name in given:
+def check(axes: dict[str, Sequence[Any]], numbers: dict[str, int], seed: int) -> None:
+    """Refuse names and numbers that cannot be."""
+    for what, allowed in (("grammar", grammar_names()), ("family", FAMILIES)):
+        for name in axes[what]:
             if name not in allowed:
                 raise ValueError(f"{what} {name!r} is not one of {', '.join(allowed)}")
-    axes = {"grammars": grammars, "families": families, "budgets": settings["budgets"],
-            "layers": settings["layers"], "seeds": settings["seeds"]}  # fmt: skip
-    for name, values in axes.items():
+    plurals = ("grammars", "families", "budgets", "layers")
+    for name, values in zip(plurals, axes.values(), strict=True):
         if not len(values) or len(set(values)) < len(values):
             raise ValueError(f"{name} must be one or more, all different, got {values}")
-    for name in ("train", "validation", "test", "epochs", "batch_size", "learning_rates"):
-        whole(name, settings[name])
-    if isinstance(settings["seed"], bool) or settings["seed"] < 0:
-        raise ValueError(f"seed must be a whole number from 0 up, got {settings['seed']!r}")
-    if settings["overlap"] not in ("allowed", "disjoint"):
-        raise ValueError(f"overlap {settings['overlap']!r} is not one of 'allowed', 'disjoint'")
-    for family in families:
-        for depth in settings["layers"]:
-            for budget in settings["budgets"]:
-                width_for(family, depth, budget, 10, LONGEST)
+    for name, value in numbers.items():
+        whole(name, value)
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"seed must be a whole number from 0 up, got {seed!r}")
 
 
 drawn = lru_cache(maxsize=200)(stimulus_set)
 """The stimulus sets, which all cells of a grammar share."""
+
+
+def check_room(axes: dict[str, Sequence[Any]], strings: dict[str, Any]) -> None:
+    """Refuse budgets too small for a grammar's letters, and more strings than it has."""
+    for name in axes["grammar"]:
+        items = drawn(name, **strings)
+        letters = len(json.loads(items.attrs["alphabet"]))
+        longest = max(LONGEST, items.attrs["max_length"])
+        for family, budget, depth in product(axes["family"], axes["budget"], axes["layers"]):
+            width_for(family, depth, budget, letters, longest)
 
 
 def train_cell(
@@ -173,7 +179,7 @@ def train_cell(
         family, sets, layers=layers, budget=budget, seeds=seeds, epochs=epochs,
         batch_size=batch_size, learning_rate=rates_of(family, learning_rates), max_length=longest,
     ).isel(family=0, n_seen=0)  # fmt: skip
-    right = ((answers.output > 0.5) == answers.grammatical).where(~answers.diverged)
+    right = ((answers.output >= 0.5) == answers.grammatical).where(~answers.diverged)
     result = xr.Dataset({
         f"{split}_accuracy": right.where(answers.split == split).mean("item").astype("float32")
         for split in ("test", "validation")
@@ -225,10 +231,13 @@ def assembled(cells: list[xr.Dataset], axes: dict[str, Sequence[Any]]) -> xr.Dat
 
 
 def summary(result: xr.Dataset) -> str:
-    """Return a table: for each budget the test accuracy of what does best in validation."""
-    score = result.validation_accuracy.mean("seed").fillna(-1)
-    best = score.argmax(["layers", "learning_rate"])
-    chosen = result.test_accuracy.isel(best).mean("seed")
+    """Return a table: for each budget the test accuracy of what does best in validation.
+
+    Layers and rates at which any network diverged are not chosen: the others would be survivors.
+    """
+    score = result.validation_accuracy.mean("seed", skipna=False)
+    best = score.fillna(-1).argmax(["layers", "learning_rate"])
+    chosen = result.test_accuracy.isel(best).mean("seed", skipna=False)
     lost = int(result.test_accuracy.isnull().sum())
     rows = ["grammar  family       " + "".join(f"{int(b):>9,}" for b in result.budget)]
     for grammar in result.grammar.values:
@@ -239,5 +248,6 @@ def summary(result: xr.Dataset) -> str:
         *rows,
         f"mean test accuracy over {result.sizes['seed']} training seeds (no subjects), by number "
         "of parameters; layers and learning rate chosen in validation",
-        f"{lost:,} of {result.test_accuracy.size:,} networks diverged and are left out",
+        f"{lost:,} of {result.test_accuracy.size:,} networks diverged; what made one diverge is not"
+        " chosen (nan: nothing else is left)",
     ])  # fmt: skip

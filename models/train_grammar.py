@@ -14,6 +14,7 @@ from neurodyn.models.chunk_learners import BASELINES
 from neurodyn.models.grammar_gradients import outputs
 from neurodyn.models.grammar_lessons import (
     bounds,
+    check_seeds,
     check_seen,
     label,
     make_lessons,
@@ -117,7 +118,7 @@ def train_nets(
     {'family': 1, 'learning_rate': 1, 'seed': 3, 'n_seen': 1, 'item': 6}
     """
     epochs, batch_size = whole("epochs", epochs), whole("batch_size", batch_size)
-    seeds, rates = [int(seed) for seed in seeds], check_rates(family, learning_rate)
+    seeds, rates = check_seeds(seeds), check_rates(family, learning_rate)
     lessons = make_lessons(items, seeds, test, max_length)
     total, length, letters = lessons.x.shape[1:]
     seen = check_seen(n_seen, total, total if retrain else epochs * total)
@@ -232,7 +233,7 @@ def train_baseline(
     """
     if family not in BASELINES:
         raise ValueError(f"family {family!r} is not one of {', '.join(BASELINES)}")
-    seeds = [int(seed) for seed in seeds]
+    seeds = check_seeds(seeds)
     lessons = make_lessons(items, seeds, test, None)
     total = lessons.x.shape[1]
     seen = check_seen(n_seen, total, total)

@@ -54,6 +54,22 @@ def test_disjoint(name):
     assert not items.seen.any()
 
 
+@pytest.mark.parametrize("name", ["A", "B", "CF"])
+def test_no_split_of_a_disjoint_set_gets_the_longer_strings(name):
+    found = []
+    for seed in range(12):
+        items = stimulus_set(name, seed=seed, overlap="disjoint")
+        right = items.sel(item=items.grammatical)
+        every, split = right.length.values, right.split.values
+        for one, n in (("train", 250), ("validation", 50), ("test", 100)):
+            # of n of 400 lengths dealt without replacement, the mean has this standard error
+            error = every.std(ddof=1) * np.sqrt((1 - n / 400) / n)
+            found.append((every[split == one].mean() - every.mean()) / error)
+    z = np.reshape(found, (12, 3))
+    assert abs(z.mean(0)).max() < 3 / np.sqrt(12) and abs(z).max() < 4
+    assert 0.6 < np.sqrt((z**2).mean()) < 1.4  # and random, not stratified
+
+
 def test_random_walks_overlap_as_expected():
     # With grammar A, 250 draws hold about 77 different strings, and about 82 % of fresh draws are
     # among them; B: 103 and 74 %.
@@ -118,9 +134,24 @@ def test_small_languages_say_that_they_overlap(name, size):
 
 
 def test_all_of_a_small_language():
-    items = stimulus_set("RQ", train=30, validation=8, test=10, overlap="disjoint")
-    assert len(set(items.string.values)) == 48
-    assert items.grammatical.sum() == 24
+    for seed in range(8):  # whichever comes first, no string is left without a violation
+        items = stimulus_set("RQ", train=30, validation=8, test=10, overlap="disjoint", seed=seed)
+        assert len(set(items.string.values)) == 48
+        assert items.grammatical.sum() == 24
+
+
+@pytest.mark.parametrize("overlap", ["allowed", "disjoint"])
+def test_strings_without_a_violation_are_drawn_again(overlap):
+    # "a" and "b" may both stand alone, and after "c" only "a" may
+    own = automaton({0: {"a": 1, "b": 1, "c": [1, 2]}, 1: {}, 2: {"a": 1}}, start=0, accept=[1])
+    for string in "abc":
+        with pytest.raises(ValueError, match="no violation"):
+            own.violations(string)
+    wide = 20 if overlap == "allowed" else 2
+    items = stimulus_set(own, train=wide, validation=0, test=0, overlap=overlap)
+    assert set(items.string.values[items.grammatical]) == {"ca"}
+    assert set(items.source.values[~items.grammatical]) == {"ca"}
+    assert set(items.string.values[~items.grammatical]) <= {"aa", "ba", "cb", "cc"}
 
 
 def test_refusals():
@@ -136,5 +167,8 @@ def test_refusals():
         stimulus_set("A", seed=-1)
     with pytest.raises(TypeError, match="Grammar or its name, got int"):
         stimulus_set(3)
-    with pytest.raises(ValueError, match="no violation"):
-        stimulus_set(automaton({0: {"a": 0, "b": 0}}, start=0, accept=[0]))
+    for lengths in ([1, 2], None):  # all 6 of them seen, or as many as are drawn
+        anything = automaton({0: {"a": 0, "b": 0}}, start=0, accept=[0], lengths=lengths)
+        for overlap in ("allowed", "disjoint"):
+            with pytest.raises(ValueError, match="no string of own has a violation"):
+                stimulus_set(anything, train=4, validation=0, test=0, overlap=overlap)

@@ -188,6 +188,10 @@ def test_training_strings_are_the_grammatical_ones_of_the_set():
     ]
     assert found.drop_attrs().equals(item_measures(given, train=chosen).drop_attrs())
     assert found.attrs["train_strings"] == 30
+    assert found.attrs["provenance"] == given.attrs["provenance"] == "reconstruction"
+    assert item_measures(items("ab"), train=["ab"]).attrs["provenance"] == "paper"
+    told = items("ab").assign_attrs(provenance="reconstruction")
+    assert item_measures(told, train=["ab"]).attrs["provenance"] == "reconstruction"
     assert found.attrs["train_distinct"] == len(set(chosen)) < 30
     assert found.string.equals(given.string.drop_attrs()) or (
         found.string.values.tolist() == given.string.values.tolist()
@@ -207,6 +211,15 @@ def test_refusals():
         item_measures(items("ab"))
     with pytest.raises(TypeError, match="sequence of strings"):
         item_measures(items("ab"), train="ab")
+    with pytest.raises(TypeError, match="sequence of strings, one text for each, got 5"):
+        item_measures(items("ab"), train=5)
+    with pytest.raises(TypeError, match="one text for each, got None, 3 among them"):
+        item_measures(items("ab"), train=["ab", None, 3])
+    for missing in (None, math.nan, b"ab"):
+        with pytest.raises(TypeError, match=r"strings of items must be text, got .* \(item 1\)"):
+            item_measures(
+                xr.Dataset({"string": ("item", np.array(["ab", missing], object))}), train=["ab"]
+            )
     with pytest.raises(ValueError, match="0 training strings"):
         item_measures(items("ab"), train=[])
     with pytest.raises(ValueError, match="1 empty items"):

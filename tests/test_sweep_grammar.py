@@ -51,7 +51,7 @@ def test_its_numbers_are_those_of_networks_trained_without_it(swept):
         answers = train_nets(
             "recurrent", data, layers=2, budget=600, learning_rate=rate, seeds=[seed]
         )
-        right = (answers.output.values.ravel() > 0.5) == answers.grammatical.values
+        right = (answers.output.values.ravel() >= 0.5) == answers.grammatical.values
         split, length = answers.split.values, answers.length.values
         here = result.sel(where | {"learning_rate": 2, "seed": seed})
         for name in ("test", "validation"):
@@ -104,6 +104,39 @@ def test_the_summary_chooses_in_validation(swept, capsys):
     assert "2 training seeds (no subjects)" in text and "1 of 96 networks diverged" in text
 
 
+def test_survivors_are_not_chosen(swept):
+    result = swept[1].copy(deep=True)
+    result["validation_accuracy"][:], result["test_accuracy"][:] = 0.6, 0.7
+    best = {"layers": 0, "learning_rate": 1}  # but of its two networks, one diverged
+    result["validation_accuracy"][best], result["test_accuracy"][best] = 0.9, 0.95
+    for name in ("validation_accuracy", "test_accuracy"):
+        result[name][best | {"seed": 1}] = np.nan
+    text = module.summary(result)
+    assert text.count("0.700") == 8 and "0.950" not in text
+    assert "8 of 96 networks diverged" in text
+    none_left = {"grammar": 1, "family": 0, "budget": 0, "seed": 0}
+    for name in ("validation_accuracy", "test_accuracy"):
+        result[name][none_left] = np.nan
+    text = module.summary(result)
+    assert text.count("0.700") == 7 and text.count("nan") == 1 + text.count("(nan: ")
+
+
+def test_an_output_of_a_half_is_yes(monkeypatch):
+    real = module.train_nets
+
+    def undecided(*args, **options):
+        answers = real(*args, **options)
+        yes = answers.grammatical.broadcast_like(answers.output)
+        return answers.assign(output=answers.output.copy(data=yes.values * 0.5))
+
+    monkeypatch.setattr(module, "train_nets", undecided)
+    cell = module.train_cell(
+        grammar="A", family="recurrent", budget=600, layers=1, seeds=[0], train=4, validation=4,
+        test=4, epochs=1, batch_size=2, overlap="allowed", learning_rates=1, neurodyn_version="",
+    )  # fmt: skip
+    assert (cell.test_accuracy == 1).all() and (cell.validation_accuracy == 1).all()
+
+
 def test_a_cell_is_found_again_only_with_its_own_settings(tmp_path):
     one = SMALL | {
         "grammars": ("A",),
@@ -118,14 +151,22 @@ def test_a_cell_is_found_again_only_with_its_own_settings(tmp_path):
     assert not np.array_equal(a.test_accuracy.values, b.test_accuracy.values)
 
 
-def test_what_cannot_be_is_refused_before_anything_is_trained(tmp_path):
+def test_what_cannot_be_is_refused_before_anything_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "train_cell", lambda **_: pytest.fail("something is trained"))
     for message, change in (
         ("grammar 'Z' is not one of A, B", {"grammars": ("A", "Z")}),
         ("family 'tree' is not one of", {"families": ("tree",)}),
         ("budget must be a whole number of parameters", {"budgets": (10,)}),
         ("layers must be one or more, all different", {"layers": (2, 2)}),
         ("layers must be a whole number from 1 up, got 0", {"layers": (0,)}),
-        ("seeds must be one or more", {"seeds": 0}),
+        ("seeds must be a whole number from 1 up, got 0", {"seeds": 0}),
+        ("seeds must be a whole number from 1 up, got 2.5", {"seeds": 2.5}),
+        ("seed must be a whole number from 0 up, got 0.5", {"seed": 0.5}),
+        ("budget must be .* 149 or more for 2 layers and 12 letters, got 130", {
+            "grammars": ("A", "saffran"), "families": ("feedforward",), "budgets": (130,)}),
+        ("budget must be .* 4 letters, got 30", {"grammars": ("A",), "budgets": (30,)}),
+        ("train must be even", {"train": 41}),
+        ("RQ has 24 different strings", {"grammars": ("A", "RQ"), "overlap": "disjoint"}),
         ("learning_rates must be a whole number from 1 up, got 0", {"learning_rates": 0}),
         ("overlap 'some' is not one of", {"overlap": "some"}),
         ("seed must be a whole number from 0 up, got -1", {"seed": -1}),

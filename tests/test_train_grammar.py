@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from neurodyn.models.chunk_learners import ChunkLearner, ExemplarLearner
-from neurodyn.models.grammar_lessons import bounds, presentation
+from neurodyn.models.grammar_lessons import alphabet_of, bounds, presentation
 from neurodyn.models.grammar_nets import FAMILIES, encode, initial, shapes
 from neurodyn.models.grammar_optimisers import flushed, learning_rates
 from neurodyn.models.train_grammar import stacks, train_baseline, train_nets
 from neurodyn.models.yoke_grammar import yoked
+from neurodyn.stimuli.grammar import grammar
 from neurodyn.stimuli.grammar_items import stimulus_set
 
 RATE = {"feedforward": 0.1} | dict.fromkeys(FAMILIES[1:], 3e-3)
@@ -377,6 +378,27 @@ def test_a_yoked_baseline_sees_them_too():
                         learner.update(string, bool(data.grammatical.values[i]))
 
 
+def test_each_subject_s_sessions_have_their_own_order():
+    """s1 was in session a before x, s0 the other way round."""
+    data = trials(3)
+    last = data.isel(trial=(data.subject == "s1").values)
+    x = (last.session == "x").values
+    last = xr.concat([last.isel(trial=~x), last.isel(trial=x)], "trial")
+    last["turn"] = last.turn + np.where(last.session == "x", 20, 0)
+    both = xr.concat([data.isel(trial=(data.subject == "s0").values), last], "trial")
+    for known in (True, False):
+        if not known:  # then the rows stand in the order seen
+            both = both.sortby(["subject", "turn"]).assign(position=both.position * np.nan)
+        result = yoked(both, "chunk", alphabet="ABC").output.values[0, 0]
+        for subject in ("s0", "s1"):
+            learner, rows = ChunkLearner("ABC"), np.flatnonzero(both.subject.values == subject)
+            for i in rows[np.argsort(both.turn.values[rows])]:
+                if string := str(both.item.values[i]):
+                    assert result[i] == learner.predict(string)
+                    if both.feedback.values[i]:
+                        learner.update(string, bool(both.grammatical.values[i]))
+
+
 def test_without_positions_the_tables_order_counts():
     data = trials(4, shuffle=False)
     blank = data.assign(position=data.position * np.nan)
@@ -407,24 +429,78 @@ def test_yoking_refuses_what_it_cannot_know():
         yoked(data.assign(grammar=("trial", ["A"] + ["B"] * 22)), "chunk")
     with pytest.raises(ValueError, match="family 'tree' is not one of feedforward"):
         yoked(data, "tree")
+    for seeds in ([-1], [], [0, 0], 3):
+        with pytest.raises(ValueError, match="seeds must be one or more whole numbers from 0 up"):
+            yoked(data, "chunk", seeds=seeds)
+    with pytest.raises(ValueError, match="families must be one or more"):
+        yoked(data, [])
     with pytest.raises(ValueError, match="no trial has an item"):
         yoked(data.assign(item=("trial", [""] * 23)), "chunk")
+
+
+def test_yoking_refuses_before_anything_is_learnt(monkeypatch):
+    monkeypatch.setattr("neurodyn.models.yoke_grammar.BASELINES", {
+        "chunk": lambda _: pytest.fail("something is learnt")})  # fmt: skip
+    for message, change in (
+        ("budget must be a whole number of parameters, 41 or more for 2 layers", {"budget": 20}),
+        ("width must be a whole number from 1 up, got 0", {"width": 0}),
+        ("layers must be a whole number from 1 up, got 0", {"layers": 0, "width": 3}),
+        ("learning_rate must be one for all subjects", {"learning_rate": [0.1, 0.2]}),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            yoked(trials(0), ["chunk", "feedforward"], alphabet="ABC", **change)
+
+
+def test_tokens_are_cut_as_the_grammar_cuts_them():
+    words = grammar("saffran")
+    data = stimulus_set(words, train=8, validation=0, test=4)
+    for one in (data, data.drop_attrs()):  # the alphabet is told, or found in the strings
+        letters = alphabet_of(one)
+        assert set(letters) == {t for s in data.string.values for t in words.tokens(str(s))} or (
+            letters == words.alphabet
+        )
+        code = encode(data.string.values.tolist(), letters, 3)
+        for row, string in zip(code, data.string.values, strict=True):
+            shown = tuple(letters[int(k)] for k in row.argmax(-1))
+            assert shown == words.tokens(str(string)) and (row.sum(-1) == 1).all()
+        assert train_nets("recurrent", one, width=3).output.notnull().all()
+    for string in ("pa  bi", " pa bi", "pa bi ", "pa\tbi"):  # one space, as in the grammar
+        assert not set(words.tokens(string)) <= set(words.alphabet)
+        with pytest.raises(ValueError, match="is not in the alphabet"):
+            encode([string], words.alphabet, 4)
+        with pytest.raises(ValueError, match="must be one or more letters"):
+            ChunkLearner(words.alphabet).predict(string)
+    with pytest.raises(ValueError, match="letter ' ' of string 'A B' is not in the alphabet A, B"):
+        encode(["A B"], "AB", 3)
+    spaced = trials(0).assign(item=("trial", ["A B"] * 23))
+    with pytest.raises(ValueError, match="letter ' ' .* and only there"):
+        yoked(spaced, "recurrent")
 
 
 def test_training_refuses_what_it_cannot_do():
     data = items(0)
     for message, change in (
         ("family 'tree' is not one of", {"family": "tree"}),
-        ("seeds must be one or more, all different", {"seeds": [1, 1]}),
+        ("seeds must be one or more whole numbers from 0 up", {"seeds": [1, 1]}),
+        ("seeds must be one or more whole numbers from 0 up, .* got 2", {"seeds": 2}),
+        (r"seeds must be .* got \[-1\]", {"seeds": [-1]}),
+        (r"seeds must be .* got \[True\]", {"seeds": [True]}),
+        (r"seeds must be .* got \[0.5\]", {"seeds": [0.5]}),
+        ("seeds must be .* got '01'", {"seeds": "01"}),
         ("or one for each of 2 seeds, got 3", {"items": [data] * 3, "seeds": [1, 2]}),
         ("split missing", {"items": data.drop_vars("split")}),
         ("one or more strings to answer", {"items": data.isel(item=slice(0, 32))}),
         ("one or more strings to learn", {"items": data.isel(item=slice(32, None))}),
-        ("n_seen must increase, from 1 or more to 32", {"n_seen": [20, 10]}),
-        ("n_seen must increase", {"n_seen": [33]}),
+        ("n_seen must be .* increase, from 1 or more to 32", {"n_seen": [20, 10]}),
+        ("n_seen must be .* increase", {"n_seen": [33]}),
+        (r"n_seen must be whole numbers .* got \[10.7\]", {"n_seen": [10.7]}),
+        ("n_seen must be whole numbers .* got 10", {"n_seen": 10}),
         ("epochs must be a whole number from 1 up, got 0", {"epochs": 0}),
         ("batch_size must be a whole number", {"batch_size": 1.5}),
         ("learning_rate must be one or more positive numbers", {"learning_rate": [0.1, -1.0]}),
+        ("learning_rate must be one or more positive numbers", {"learning_rate": [0.1, None]}),
+        ("learning_rate must be one or more positive numbers", {"learning_rate": "0.1"}),
+        (r"learning rates must be all different, got \[0.1, 0.1\]", {"learning_rate": [0.1, 0.1]}),
         ("has 6 letters; give 1 to max_length=4", {"max_length": 4}),
         ("all sets must have one alphabet", {
             "items": [data, data.assign_attrs(alphabet='["A", "B", "C", "D"]')], "seeds": [0, 1]}),

@@ -56,7 +56,7 @@ class Grammar(abc.ABC):
         self.provenance = checked_provenance(provenance)
         self.references = references
         self.options = dict(options or {})
-        self.separator = " " if any(len(token) > 1 for token in self.alphabet) else ""
+        self.separator = separator(self.alphabet)
 
     def __repr__(self) -> str:
         shown = "".join(self.alphabet) if not self.separator else " ".join(self.alphabet)
@@ -102,9 +102,7 @@ class Grammar(abc.ABC):
         """Return the tokens of a string, which need not be of the alphabet."""
         if not isinstance(string, str):
             raise TypeError(f"a string of {self.name} is text, got {type(string).__name__}")
-        if self.separator:
-            return tuple(string.split(self.separator)) if string else ()
-        return tuple(string)
+        return split_tokens(string, self.alphabet)
 
     def accepts(self, string: str) -> bool:
         """Return whether a string is grammatical, of whatever length."""
@@ -161,6 +159,29 @@ class Grammar(abc.ABC):
         """
         found = self.violations(string)
         return found[int(generator(seed).integers(len(found)))]
+
+
+def separator(alphabet: Iterable[str]) -> str:
+    """Return what stands between tokens: a space where any is longer than a character, or nothing.
+
+    Examples
+    --------
+    >>> separator("XV"), separator(["pa", "bi"])
+    ('', ' ')
+    """
+    return " " if any(len(token) > 1 for token in alphabet) else ""
+
+
+def split_tokens(string: str, alphabet: Iterable[str]) -> tuple[str, ...]:
+    """Return the tokens of a string, which need not be of the alphabet; it says how they are cut.
+
+    Examples
+    --------
+    >>> split_tokens("XVT", "XV"), split_tokens("pa bi", ["pa", "bi"])
+    (('X', 'V', 'T'), ('pa', 'bi'))
+    """
+    between = separator(alphabet)
+    return tuple(string.split(between) if between and string else string)
 
 
 def generator(seed: Seed) -> np.random.Generator:

@@ -146,6 +146,7 @@ M2 F3 H3
 J3 #
 """
 
+# Eleven letter states: the encoding has a twelfth, X(3), without any arc.
 SXK = """
 >  S1 K1
 S1 S2 X1

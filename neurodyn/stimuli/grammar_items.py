@@ -48,11 +48,13 @@ def stimulus_set(
     train, validation, test : int
         Numbers of items, even. The published sizes are the defaults.
     seed : int
-        Of the whole set. Each split is drawn on its own: where overlap is allowed, its items do
-        not depend on the sizes of the others.
+        Of the whole set.
     overlap : {"allowed", "disjoint"}
         Independent draws, in which strings repeat, within a split and between splits (the
-        published networks' way, as far as is known); or no string twice in the whole set.
+        published networks' way, as far as is known): each split is drawn on its own, and its items
+        do not depend on the sizes of the others. Or no string twice in the whole set: all are drawn
+        first, then dealt to the splits at random, so that none gets the longer ones that are left
+        when short ones are used up; the items of a split then depend on the sizes of all.
 
     Returns
     -------
@@ -68,7 +70,8 @@ def stimulus_set(
     Raises
     ------
     ValueError
-        If a size is odd, or the language is too small to be disjoint.
+        If a size is odd, the language is too small to be disjoint, or none of its strings can be
+        violated (those that cannot are drawn again).
 
     References
     ----------
@@ -97,15 +100,21 @@ def stimulus_set(
     if not sum(sizes.values()):
         raise ValueError("no items: give a size over 0 for one of train, validation, test")
     generator(seed)
-    used: set[str] | None = None
+    halves = [size // 2 for size in sizes.values()]
+    rngs = [np.random.default_rng([int(seed), number]) for number in range(len(sizes) + 1)]
     if overlap == "disjoint":
-        used = set()
-        check_room(grammar, sum(sizes.values()) // 2)
-    rows: list[tuple[str, str, str]] = []  # string, source, split
-    for number, (name, size) in enumerate(sizes.items()):
-        rng = np.random.default_rng([int(seed), number])
-        drawn = [draw_pair(grammar, rng, used) for _ in range(size // 2)]
-        rows += [(*item, name) for item in mixed(drawn, rng)]
+        check_room(grammar, sum(halves))
+        every = draw_distinct(grammar, rngs[-1], sum(halves))
+        dealt = [every[i] for i in rngs[-1].permutation(len(every))]
+        stops = np.cumsum(halves)
+        drawn = [dealt[stop - n : stop] for n, stop in zip(halves, stops, strict=True)]
+    else:
+        drawn = [draw_pairs(grammar, rng, n) for rng, n in zip(rngs, halves, strict=False)]
+    rows = [
+        (*item, name)
+        for name, pairs, rng in zip(sizes, drawn, rngs, strict=False)
+        for item in mixed(pairs, rng)
+    ]
     config = {"grammar": grammar.name, "options": grammar.options, **sizes}
     config |= {"seed": int(seed), "overlap": overlap}
     return described(labelled(grammar, rows), grammar, config)
@@ -121,23 +130,72 @@ def check_room(grammar: Grammar, needed: int) -> None:
         )
 
 
-def draw_pair(grammar: Grammar, rng: np.random.Generator, used: set[str] | None) -> tuple[str, str]:
-    """Draw a grammatical string and a violation of it, both not used before if that matters."""
+def draw_pairs(grammar: Grammar, rng: np.random.Generator, n: int) -> list[tuple[str, str]]:
+    """Draw grammatical strings, each with a violation of it; they may repeat."""
+    pairs: list[tuple[str, str]] = []
+    barren: set[str] = set()
+    for _ in range(n):
+        string, wrong = draw_violable(grammar, rng, barren, len(pairs))
+        pairs.append((string, wrong[int(rng.integers(len(wrong)))]))
+    return pairs
+
+
+def draw_distinct(grammar: Grammar, rng: np.random.Generator, n: int) -> list[tuple[str, str]]:
+    """Draw grammatical strings, each with a violation of it, all of them different."""
+    passed: set[str] = set()
+    options: dict[str, list[str]] = {}
+    source: dict[str, str] = {}  # of each violation
+    while len(source) < n:
+        string, wrong = draw_violable(grammar, rng, passed, len(source))
+        passed.add(string)
+        options[string] = [wrong[i] for i in rng.permutation(len(wrong))]
+        assign(string, options, source, set())
+    return [(string, violation) for violation, string in source.items()]
+
+
+def assign(
+    string: str, options: dict[str, list[str]], source: dict[str, str], tried: set[str]
+) -> bool:
+    """Give a string one of its violations; where all have a source, try to give that another."""
+    for violation in sorted(options[string], key=source.__contains__):
+        if violation not in tried:
+            tried.add(violation)
+            if violation not in source or assign(source[violation], options, source, tried):
+                source[violation] = string
+                return True
+    return False
+
+
+def draw_violable(
+    grammar: Grammar, rng: np.random.Generator, passed: set[str], found: int
+) -> tuple[str, list[str]]:
+    """Draw a string not passed yet that has violations, and these; those without are passed."""
     for _ in range(TRIES):
         string = grammar.sample_one(rng)
-        if used is None:
-            return string, grammar.violate(string, seed=rng)
-        if string in used:
+        if string in passed:
             continue
-        wrong = [other for other in grammar.violations(string) if other not in used]
-        if wrong:
-            violation = wrong[int(rng.integers(len(wrong)))]
-            used |= {string, violation}
-            return string, violation
+        if wrong := violations(grammar, string):
+            return string, wrong
+        passed.add(string)
+        if len(passed) == grammar.size:
+            break
+    if found:
+        raise ValueError(
+            f"no new string of {grammar.name} in {TRIES} draws after {found} of "
+            f"{grammar.size}: the rest is drawn too rarely; ask for fewer items"
+        )
     raise ValueError(
-        f"no new string of {grammar.name} in {TRIES} draws after {len(used or ()) // 2} of "
-        f"{grammar.size}: the rest is drawn too rarely; ask for fewer items"
+        f"no string of {grammar.name} has a violation, of {len(passed)} different ones drawn: give "
+        "a grammar that forbids something"
     )
+
+
+def violations(grammar: Grammar, string: str) -> list[str]:
+    """Return all violations of a string, which may be none."""
+    try:
+        return grammar.violations(string)
+    except ValueError:  # the string is grammatical, so that is what it says
+        return []
 
 
 def mixed(pairs: list[tuple[str, str]], rng: np.random.Generator) -> list[tuple[str, str]]:
