@@ -79,7 +79,7 @@ def edges(networks: xr.Dataset) -> str:
     at = {str(f): int(networks.at_edge.sel(family=f).sum()) for f in networks.family.values}
     of = {str(f): int(there.sel(family=f).sum()) for f in networks.family.values}
     parts = ", ".join(f"{name} {at[name]} of {of[name]}" for name in at)
-    return f"The chosen learning rate is the lowest or highest tried in: {parts} settings."
+    return f"Settings whose learning rate is the lowest or highest of those tried: {parts}."
 
 
 def findings(result: xr.DataTree) -> list[str]:
@@ -159,11 +159,15 @@ stays a little below its ceiling, because people met a string at different times
         if simulated
         else ""
     )
-    seen = ", ".join(
+    shares = ", ".join(
         f"{name} {share:.0%}"
         for part in (networks, result["complexity"].to_dataset())
         for name, share in zip(part.grammar.values, part.seen_test.values, strict=True)
         if part is networks or name not in networks.grammar.values
+    )
+    seen = (
+        f"Share of test strings that were in training: {shares}. What a network gets right there "
+        f"may be memory. {edges(networks)}"
     )
     run = (
         f"neurodyn {result.attrs['neurodyn_version']}. Networks of about {config['budget']} "
@@ -180,8 +184,7 @@ stays a little below its ceiling, because people met a string at different times
 
 {markdown(network_table(networks))}
 
-Share of test strings that were in training: {seen}. What a network gets right there may be memory.
-{edges(networks)}
+{textwrap.fill(seen, 100)}
 
 Intervals: Student's over training seeds (other strings, weights, orders; seeds are not subjects).
 BF: Bayes factor of a difference, JZS, paired by seed.

@@ -13,7 +13,7 @@ from neurodyn.studies.agl import agl, followed, joined
 
 TINY = {
     "grammars": ("A",), "seeds": 2, "subjects": 4, "yoked_seeds": 2, "learning_rates": 2,
-    "epochs": (1,), "batch": (15,), "resamples": 100,
+    "epochs": (1,), "batch": (15,), "resamples": 100, "workers": 1,
 }  # fmt: skip
 
 
@@ -197,6 +197,7 @@ def test_people_that_cannot_be_compared_are_refused_before_the_work(tmp_path: Pa
         ({"batch": (15, 15)}, "batch must be different whole numbers"),
         ({"grammars": ("Z",)}, "grammars must be different ones of A, B, CF, CS"),
         ({"humans": Path("nowhere")}, "nowhere"),
+        ({"workers": 0}, "workers must be a whole number from 1 up"),
         ({"budget": 10}, "budget must be a whole number of parameters"),
         ({"overlap": "some"}, "overlap must be allowed or disjoint"),
     ],

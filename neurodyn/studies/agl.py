@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 import neurodyn as nd
 from neurodyn import analysis
 from neurodyn.analysis import grammar_claims, grammar_report
-from neurodyn.cells import cell, in_parallel
+from neurodyn.cells import cell, in_processes
 from neurodyn.models.grammar_nets import width_for
 from neurodyn.models.grammar_optimisers import learning_rates as search
 from neurodyn.models.participants import simulated_participants
@@ -30,8 +30,8 @@ FIRST_WINDOW = 120
 MEASURES = ("letters", "states", "transitions", "bigrams", "shortest")
 FAMILIES = ("feedforward", "recurrent", "continuous")
 LEARNERS = (*FAMILIES, "chunk", "exemplar")
-SOLVER = {"method": "rk4", "step_size": 1.0}
-"""Of the continuous-time networks: four evaluations a letter."""
+SOLVER = {"method": "rk4", "step_size": 0.5}
+"""Of the continuous-time networks: with longer steps they learn the step, not the equation."""
 FEATURES = ("grammatical", "chunk_strength_global", "novel_chunks", "length")
 REFERENCES = (
     "Alamia, Gauducheau, Paisios & VanRullen (2020), Sci. Rep. 10:22172, arXiv:1902.04861; "
@@ -65,6 +65,7 @@ def agl(
     overlap: Literal["allowed", "disjoint"] = "allowed",
     resamples: int = 300,
     seed: int = 0,
+    workers: int | None = None,
 ) -> xr.DataTree:
     """Artificial grammars: which networks learn them, and which do so as people do.
 
@@ -109,6 +110,9 @@ def agl(
         Of the bootstrap over subjects, items and seeds.
     seed : int
         Of simulated people and the bootstrap; training seeds are 1000 * seed, 1000 * seed + 1, ...
+    workers : int, optional
+        Processes side by side, one a core by default; a script that makes several needs
+        ``if __name__ == "__main__":``. The numbers do not depend on it.
 
     Returns
     -------
@@ -124,10 +128,11 @@ def agl(
     Alamia, Gauducheau, Paisios & VanRullen (2020), Sci. Rep. 10:22172, arXiv:1902.04861.
     Schiff & Katan (2014), Front. Psychol. 5:1084.
     """
-    config = {name: value for name, value in locals().items() if name != "out"}
+    config = {k: value for k, value in locals().items() if k not in ("out", "workers")}
+    processes = torch.get_num_threads() if workers is None else workers
     config["humans"] = "" if humans is None else str(humans)
     people = None if humans is None else learning(analysis.read_trials(humans))
-    check(people, **config)
+    check(people, workers=processes, **config)
     folder = Path(out)
     numbers = range(1000 * seed, 1000 * seed + seeds)
     plan = [
@@ -140,7 +145,7 @@ def agl(
     plan = sorted(dict.fromkeys(plan), key=cost, reverse=True)
     train = partial(trained, folder / "cells", numbers, budget, layers, learning_rates, overlap)
     print(f"training {len(plan)} kinds of network, {seeds} seeds each")
-    found = in_parallel([partial(train, one) for one in plan], torch.get_num_threads())
+    found = in_processes([partial(train, one) for one in plan], processes)
     cells = dict(zip(plan, found, strict=True))
     networks = gathered(cells, grammars, FAMILIES, epochs, batch)
     ten = gathered(cells, TEN_REGULAR, FAMILIES[:2], epochs, (max(batch),))
@@ -154,12 +159,26 @@ def agl(
     everyone = len(np.unique(people.subject.values))
     print(f"{len(LEARNERS)} kinds of learner see the trials of {everyone} people")
     pairs = [(g, f) for f in ("continuous", *LEARNERS[:2], *LEARNERS[3:]) for g in names]
-    followers = in_parallel([partial(learn, *p) for p in pairs], torch.get_num_threads())
+    followers = in_processes([partial(learn, *p) for p in pairs], processes)
     answers = joined(people, dict(zip(pairs, followers, strict=True)), yoked_seeds, seed)
     how: dict[str, Any] = {"resamples": resamples, "seed": seed}
     print("comparing")
     measured = measures(people, names)
-    compared = analysis.compare(people, answers, items=measured, features=FEATURES, **how)
+    rows = [np.flatnonzero(people.grammar.values == name) for name in names]
+    compared = xr.concat(
+        in_processes(
+            [
+                partial(
+                    analysis.compare, people.isel(trial=own), answers.isel(trial=own),
+                    items=measured, features=FEATURES, **how,
+                )
+                for own in rows
+            ],
+            processes,
+        ),
+        dim="grammar", data_vars="minimal", coords="minimal", compat="override", join="override",
+        combine_attrs="override",
+    )  # fmt: skip
     compared["learning_rate"] = rates.reindex(family=compared.family.values)
     learners = answers.sel(family=list(LEARNERS))
     x: Literal["n_seen", "block"] = "n_seen" if people.position.max() >= FIRST_WINDOW else "block"
@@ -434,7 +453,7 @@ def provenance(config: dict[str, Any], seed: int, people: xr.Dataset) -> dict[st
         "torch_version": str(torch.__version__),
         "seed": seed,
         "config": json.dumps(config, sort_keys=True),
-        "solver": "continuous: rk4, step 1 letter; the other networks are discrete in time",
+        "solver": "continuous: rk4, step 0.5 letters; the other networks are discrete in time",
         "people": str(people.attrs.get("agent", "human")),
         "provenance": "reconstruction",
         "references": REFERENCES,
@@ -474,7 +493,8 @@ def write(result: xr.DataTree, folder: Path, names: Sequence[str]) -> None:
 def check(people: xr.Dataset | None, **config: Any) -> None:
     """Refuse a configuration that cannot be run, and say what can."""
     for name, least in (("seeds", 2), ("subjects", 2), ("yoked_seeds", 1), ("layers", 1),
-                        ("learning_rates", 1), ("resamples", 100), ("seed", 0)):  # fmt: skip
+                        ("learning_rates", 1), ("resamples", 100), ("seed", 0),
+                        ("workers", 1)):  # fmt: skip
         if not isinstance(config[name], int) or config[name] < least:
             raise ValueError(f"{name} must be a whole number from {least} up, not {config[name]!r}")
     for name in ("epochs", "batch"):

@@ -1,0 +1,33 @@
+"""Jobs side by side, in threads and in processes."""
+
+import operator
+import os
+from functools import partial
+
+import pytest
+import torch
+
+from neurodyn.cells import in_parallel, in_processes
+
+
+def test_jobs_keep_their_order_in_threads_and_processes():
+    jobs = [partial(operator.pow, 2, k) for k in range(6)]
+    expected = [2**k for k in range(6)]
+    assert in_parallel(jobs, 3) == expected
+    assert in_processes(jobs, 2) == expected
+    assert in_processes(jobs, 1) == expected
+
+
+def test_processes_are_processes_on_one_core_each():
+    places = in_processes([os.getpid, torch.get_num_threads], 2)
+    assert places[0] != os.getpid() and places[1] == 1
+
+
+def test_what_a_job_raises_comes_through():
+    with pytest.raises(ZeroDivisionError):
+        in_processes([partial(operator.truediv, 1, 0)], 2)
+
+
+def test_a_process_that_ends_by_itself_is_said():
+    with pytest.raises(RuntimeError, match="a process ended by itself"):
+        in_processes([partial(os._exit, 3)], 2)
