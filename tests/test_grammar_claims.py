@@ -12,6 +12,7 @@ from neurodyn.analysis.grammar_claims import (
     family_advantage,
     judge,
 )
+from neurodyn.analysis.validation import best_on_validation
 
 NAMES = list("abcdefghij")
 
@@ -128,3 +129,22 @@ def test_claims_say_what_the_intervals_say():
     figure = advantage(ten)
     assert [len(axis.texts) for axis in figure.axes] == [10, 10]
     assert figure.axes[0].get_title().startswith("1 pass: r = -")
+
+
+def test_a_rate_at_which_a_network_diverged_is_not_chosen():
+    """Of three rates the second is best on validation strings but lost a network."""
+    kind, split = [True, False] * 4, ["validation"] * 4 + ["test"] * 4
+    right = np.where(kind, 0.9, 0.1)
+    mixed = np.where(np.arange(8) % 4 < 1, 1 - right, right)  # wrong on one of four
+    output = np.stack([[1 - right, right], [right, right], [mixed, mixed]])
+    diverged = np.array([[False, False], [True, False], [False, False]])
+    answers = xr.Dataset(
+        {"output": (("learning_rate", "seed", "item"), output),
+         "diverged": (("learning_rate", "seed"), diverged)},
+        {"learning_rate": [0.1, 0.2, 0.3], "split": ("item", split), "grammatical": ("item", kind)},
+    )  # fmt: skip
+    found = best_on_validation(answers)
+    assert found.learning_rate_chosen.item() == 0.3 and found.at_edge.item() == 1
+    np.testing.assert_allclose(found.accuracy, [0.75, 0.75])
+    with pytest.raises(ValueError, match="every learning rate made some network diverge"):
+        best_on_validation(answers.assign(diverged=xr.ones_like(answers.diverged)))

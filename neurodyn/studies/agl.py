@@ -2,10 +2,9 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -16,6 +15,7 @@ from matplotlib.figure import Figure
 import neurodyn as nd
 from neurodyn import analysis
 from neurodyn.analysis import grammar_claims, grammar_report
+from neurodyn.analysis.validation import best_on_validation, over_settings
 from neurodyn.cells import cell, in_processes
 from neurodyn.models.grammar_nets import width_for
 from neurodyn.models.grammar_optimisers import learning_rates as search
@@ -39,8 +39,7 @@ REFERENCES = (
 )
 
 
-@dataclass(frozen=True)
-class Training:
+class Training(NamedTuple):
     """One cell: which networks learn which grammar how long."""
 
     grammar: str
@@ -147,8 +146,8 @@ def agl(
     print(f"training {len(plan)} kinds of network, {seeds} seeds each")
     found = in_processes([partial(train, one) for one in plan], processes)
     cells = dict(zip(plan, found, strict=True))
-    networks = gathered(cells, grammars, FAMILIES, epochs, batch)
-    ten = gathered(cells, TEN_REGULAR, FAMILIES[:2], epochs, (max(batch),))
+    networks = over_settings(cells, grammars, FAMILIES, epochs, batch)
+    ten = over_settings(cells, TEN_REGULAR, FAMILIES[:2], epochs, (max(batch),))
     ten = with_complexity(ten.squeeze("batch", drop=True))
 
     if people is None:
@@ -231,77 +230,12 @@ def trained(
         strings = sets(one.grammar, seeds, overlap)
         answers = train_nets(one.family, strings, seeds=seeds, **how)
         seen = np.mean([items.attrs["seen_test"] for items in strings])
-        return scored(answers.squeeze(("family", "n_seen"), drop=True)).assign(seen_test=seen)
+        return best_on_validation(answers.squeeze(("family", "n_seen"), drop=True)).assign(
+            seen_test=seen
+        )
 
     name = f"{one.grammar}_{one.family}_{one.epochs}epochs_batch{one.batch}"
     return cell(folder / f"{name}.nc", config, compute)
-
-
-def scored(answers: xr.Dataset) -> xr.Dataset:
-    """Return accuracies (seed) at the rate with the best mean accuracy on validation strings."""
-    correct = ((answers.output >= 0.5) == answers.grammatical).where(~answers.diverged)
-    validation = correct.where(answers.split == "validation").mean("item")
-    mean = validation.mean("seed", skipna=False)  # a rate at which a network diverges is not chosen
-    if mean.isnull().all():
-        raise ValueError("every learning rate made some network diverge; try more learning_rates")
-    best = int(mean.argmax("learning_rate"))
-    test = correct.isel(learning_rate=best, drop=True).where(answers.split == "test")
-    return xr.Dataset(
-        {
-            "accuracy": test.mean("item"),
-            "validation": validation,
-            "learning_rate_chosen": answers.learning_rate.values[best],
-            "at_edge": int(best in (0, len(mean) - 1)),
-        }
-    )
-
-
-def gathered(
-    cells: dict[Training, xr.Dataset], grammars: Sequence[str], families: Sequence[str],
-    epochs: Sequence[int], batch: Sequence[int],
-) -> xr.Dataset:  # fmt: skip
-    """Return the accuracies of many cells, with means, intervals and advantages."""
-    seeds = next(iter(cells.values())).seed.values
-    shape = (len(grammars), len(families), len(epochs), len(batch))
-    accuracy, rate = np.full((*shape, len(seeds)), np.nan), np.full(shape, np.nan)
-    edge, seen = np.full(shape, np.nan), np.full(shape[0], np.nan)
-    for index in np.ndindex(shape):
-        labels = (grammars[index[0]], families[index[1]], epochs[index[2]], batch[index[3]])
-        if (found := cells.get(Training(*labels))) is not None:
-            accuracy[index] = found.accuracy.values
-            rate[index] = found.learning_rate_chosen.item()
-            edge[index], seen[index[0]] = found.at_edge.item(), found.seen_test.item()
-    dims = ("grammar", "family", "epochs", "batch")
-    result = xr.Dataset(
-        {
-            "accuracy": (
-                (*dims, "seed"), accuracy,
-                {"long_name": "proportion of 200 test strings judged right", "units": "1"},
-            ),
-            "learning_rate": (
-                dims, rate, {"long_name": "learning rate chosen on validation", "units": "1"},
-            ),
-            "at_edge": (
-                dims, edge, {"long_name": "1 where that is the lowest or highest", "units": "1"},
-            ),
-            "seen_test": (
-                "grammar", seen,
-                {"long_name": "share of test strings that were in training", "units": "1"},
-            ),
-        },
-        coords=dict(zip((*dims, "seed"), (list(grammars), list(families), list(epochs),
-                                          list(batch), seeds), strict=True)),
-    )  # fmt: skip
-    about = {
-        "grammar": "grammar", "family": "family of networks",
-        "epochs": "passes through the strings",
-        "batch": "strings in a step", "seed": "training seed: strings, weights and order",
-    }  # fmt: skip
-    for name, text in about.items():
-        result[name].attrs = {"long_name": text, "units": "1"}
-    summary = analysis.seed_interval(result.accuracy)
-    result["mean_accuracy"], result["mean_accuracy_ci"] = summary["mean"], summary.mean_ci
-    return result.merge(grammar_claims.family_advantage(result.accuracy))
 
 
 def with_complexity(ten: xr.Dataset) -> xr.Dataset:
