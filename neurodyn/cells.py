@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
@@ -18,6 +19,8 @@ from tqdm.auto import tqdm
 import neurodyn as nd
 
 Result = TypeVar("Result")
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""Where libraries of linear algebra look how many threads they may use."""
 
 
 def cell(
@@ -129,6 +132,8 @@ def in_processes(jobs: Sequence[Callable[[], Result]], workers: int) -> list[Res
     if workers == 1:
         return in_parallel(jobs, 1)
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=quiet)
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, "1"))  # read when a process loads the libraries
     try:
         return collected(pool, jobs)
     except BrokenProcessPool as error:
@@ -136,6 +141,9 @@ def in_processes(jobs: Sequence[Callable[[], Result]], workers: int) -> list[Res
             "a process ended by itself: is there memory enough, and does the script that started "
             'this begin its work below if __name__ == "__main__"? With workers=1 none is made.'
         ) from error
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 def quiet() -> None:

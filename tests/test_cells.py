@@ -19,8 +19,11 @@ def test_jobs_keep_their_order_in_threads_and_processes():
 
 
 def test_processes_are_processes_on_one_core_each():
-    places = in_processes([os.getpid, torch.get_num_threads], 2)
-    assert places[0] != os.getpid() and places[1] == 1
+    before = dict(os.environ)
+    jobs = [os.getpid, torch.get_num_threads, partial(os.getenv, "OPENBLAS_NUM_THREADS")]
+    places = in_processes(jobs, 2)
+    assert places[0] != os.getpid() and places[1:] == [1, "1"]
+    assert dict(os.environ) == before
 
 
 def test_what_a_job_raises_comes_through():
