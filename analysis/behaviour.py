@@ -97,9 +97,9 @@ def compare(
       enter with their graded outputs: one that is right as often as people and less sure is apart.
 
     Intervals are percentile bootstraps over subjects, items and seeds (crossed) where the metric
-    is a mean over them, over subjects and seeds otherwise (`clusters`); those over three kinds of
-    cluster are rather too wide. Seeds are training runs,
-    not subjects: more of them say nothing about people. No correction for several metrics. Where a
+    is a mean over them, over subjects and seeds otherwise (`clusters`); those of correlations and
+    kappa over three kinds of cluster are rather too wide. Seeds are training runs, not subjects:
+    more of them say nothing about people. No correction for several metrics. Where a
     metric is no mean, resampling adds noise of its own, which lowers correlations and lifts areas
     and distances; the resampled values are therefore moved so that their median is the estimate.
     Areas and distances are never below 0, and noise alone lifts them: read them beside the ceiling,
@@ -163,7 +163,7 @@ def compare(
     >>> found.value.sel(metric="accuracy_gap").round(1).item()
     0.3
     """
-    check(trials, networks, exclude, resamples)
+    check(trials, networks, items, features, resamples)
     block = trials["block"].values if "block" in trials else np.full(trials.sizes["trial"], np.nan)
     usable = np.isfinite(trials.response.values) & np.isfinite(trials.grammatical.values)
     usable &= ~np.isin(block, list(exclude))
@@ -354,8 +354,9 @@ def labelled(
 
 
 def check(
-    trials: xr.Dataset, networks: xr.Dataset, exclude: Sequence[float], resamples: int
-) -> None:
+    trials: xr.Dataset, networks: xr.Dataset, items: xr.Dataset | None, features: Sequence[str],
+    resamples: int,
+) -> None:  # fmt: skip
     """Refuse what cannot be compared."""
     needed = ("subject", "item", "grammar", "grammatical", "response")
     lacking = [name for name in needed if name not in trials or trials[name].dims != ("trial",)]
@@ -374,6 +375,15 @@ def check(
         raise ValueError(
             f"networks answered {networks.sizes['trial']} trials, people {trials.sizes['trial']}: "
             "yoke the networks to these very trials"
+        )
+    labels = [data.indexes.get("trial") for data in (trials, networks)]
+    if labels[0] is not None and labels[1] is not None and not labels[0].equals(labels[1]):
+        raise ValueError("trials and networks have other labels along 'trial': give both one order")
+    wanted = () if items is None else ("string", "grammar", *features)
+    absent = [name for name in wanted if items is not None and name not in items]
+    if absent:
+        raise ValueError(
+            f"items have no {', '.join(absent)}; they have {', '.join(map(str, items or ()))}"
         )
     if resamples < 100:
         raise ValueError(f"resamples must be 100 or more, got {resamples!r}")

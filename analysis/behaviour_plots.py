@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from neurodyn.analysis.plots import STYLE
+
 # Okabe & Ito (2008), black for people; markers and line styles tell them apart in grey.
 AGENTS: dict[str, dict[str, Any]] = {
     "people": {"color": "black", "marker": "o", "linestyle": "-"},
@@ -22,14 +24,7 @@ AGENTS: dict[str, dict[str, Any]] = {
     "truth": {"color": "black", "marker": "*", "linestyle": "none"},
     "twin": {"color": "black", "marker": "1", "linestyle": "none"},
 }
-STYLE: dict[Any, Any] = {
-    "font.size": 8,
-    "axes.titlesize": 8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "lines.linewidth": 1.2,
-    "lines.markersize": 3.5,
-}
+LOOK = STYLE | {"lines.markersize": 3.5}
 
 
 def agent_curves(dataset: xr.Dataset, x: str, *, people: str = "people") -> Figure:
@@ -84,7 +79,7 @@ def agent_curves(dataset: xr.Dataset, x: str, *, people: str = "people") -> Figu
     grammars = dataset.grammar.values.tolist()
     columns = min(len(grammars), 4)
     rows = -(-len(grammars) // columns)
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(LOOK):
         figure = Figure(figsize=(7.2, 0.7 + 1.9 * rows), layout="constrained")
         axes = figure.subplots(rows, columns, sharey=True, squeeze=False)
         for axis, grammar in zip(axes.flat, grammars, strict=False):
@@ -144,7 +139,7 @@ def similarity(dataset: xr.Dataset) -> Figure:
     columns = min(len(metrics), 3)
     rows = -(-len(metrics) // columns)
     spread = np.linspace(-0.3, 0.3, len(families)) if len(families) > 1 else np.zeros(1)
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(LOOK):
         figure = Figure(figsize=(7.2, 0.6 + 1.75 * rows), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False)
         for axis, metric in zip(axes.flat, metrics, strict=False):
@@ -235,7 +230,7 @@ def advantage(dataset: xr.Dataset, measure: str = "bigrams") -> Figure:
     """
     epochs = dataset.epochs.values.tolist()
     x = dataset.complexity.sel(measure=measure).values
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(LOOK):
         figure = Figure(figsize=(3.6 * len(epochs), 2.8), layout="constrained")
         axes = figure.subplots(1, len(epochs), squeeze=False)[0]
         for axis, epoch in zip(axes, epochs, strict=True):

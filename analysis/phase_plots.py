@@ -2,7 +2,6 @@
 
 import io
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -13,15 +12,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from PIL import Image
 
-from neurodyn.analysis.plots import LINES
-
-STYLE: dict[Any, Any] = {
-    "font.size": 8,
-    "axes.titlesize": 8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "lines.linewidth": 1.2,
-}
+from neurodyn.analysis.plots import LINES, STYLE
 
 
 def cyclic_map(n: int = 256) -> ListedColormap:

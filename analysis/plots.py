@@ -17,6 +17,13 @@ LINES: tuple[dict[str, Any], ...] = (
     {"color": "#CC79A7", "linestyle": ":"},
     {"color": "#E69F00", "linestyle": (0, (5, 1))},
 )
+STYLE: dict[Any, Any] = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "lines.linewidth": 1.2,
+}
 TITLES = {
     "clean": "clean",
     "gaussian": "Gaussian, \N{GREEK SMALL LETTER SIGMA} = {level:g}",
@@ -73,14 +80,7 @@ def accuracy_over_time(dataset: xr.Dataset, reference: str = "feedforward") -> F
             )
     rows = panel_rows(dataset)
     columns = max(len(row) for row in rows)
-    style: dict[Any, Any] = {
-        "font.size": 8,
-        "axes.titlesize": 8,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "lines.linewidth": 1.2,
-    }
-    with matplotlib.rc_context(style):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 0.75 + 1.55 * len(rows)), layout="constrained")
         axes = figure.subplots(len(rows), columns, sharex=True, squeeze=False)
         bands = dataset.accuracy.sel(solver=reference) + dataset.difference_ci

@@ -264,6 +264,10 @@ def test_refusals(compared):
         analysis.compare(people, networks.where(networks.seed != 1), exclude=())
     with pytest.raises(ValueError, match="outside the excluded blocks"):
         analysis.compare(people, networks, exclude=(1, 2, 3, 4))
+    with pytest.raises(ValueError, match="other labels along 'trial'"):
+        analysis.compare(people, networks.isel(trial=slice(None, None, -1)))
+    with pytest.raises(ValueError, match="items have no nope; they have string"):
+        analysis.compare(people, networks, items=compared[2], features=["nope"])
     with pytest.raises(ValueError, match="of one person"):
         analysis.compare(people.where(people.subject == "sim001", drop=True), networks.isel(
             trial=people.subject.values == "sim001"))  # fmt: skip
