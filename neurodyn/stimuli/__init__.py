@@ -1,14 +1,18 @@
-"""What the networks see: made from a seed or shipped with the package, never downloaded."""
+"""What the networks see: made from a seed or shipped with the package; nothing is downloaded unasked."""
 
 from neurodyn.stimuli import grammar as grammar
+from neurodyn.stimuli.backgrounds import Pictures as Pictures
 from neurodyn.stimuli.backgrounds import read_cifar as read_cifar
 from neurodyn.stimuli.backgrounds import read_images as read_images
 from neurodyn.stimuli.digits import digits as digits
+from neurodyn.stimuli.fashion import fashion_mnist as fashion_mnist
 from neurodyn.stimuli.grammar_items import stimulus_set as stimulus_set
 from neurodyn.stimuli.items import Items as Items
 from neurodyn.stimuli.items import read_items as read_items
+from neurodyn.stimuli.natural import backgrounds as backgrounds
 from neurodyn.stimuli.noise import gaussian as gaussian
 from neurodyn.stimuli.noise import salt_pepper as salt_pepper
 from neurodyn.stimuli.objects import Scenes as Scenes
 from neurodyn.stimuli.objects import SceneStream as SceneStream
 from neurodyn.stimuli.objects import multi_digits as multi_digits
+from neurodyn.stimuli.photographs import photographs as photographs

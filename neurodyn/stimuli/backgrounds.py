@@ -1,7 +1,7 @@
-"""What lies behind the objects of a scene: 1/f noise, or crops of images on the user's disk."""
+"""What lies behind the objects of a scene: 1/f noise, or crops of images."""
 
-import pickle
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,14 +10,39 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from neurodyn.stimuli.cifar import BATCHES, fetch, missing, read_batch
+
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue, ITU-R BT.601
-ALLOWED = {  # all that a CIFAR batch needs to be unpickled
-    "numpy": {"ndarray", "dtype"},
-    "numpy.core.multiarray": {"_reconstruct"},
-    "numpy._core.multiarray": {"_reconstruct"},
-    "_codecs": {"encode"},
-}
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """Images that backgrounds are cut from, and what they are called in the config of scenes.
+
+    Parameters
+    ----------
+    images : Tensor or sequence of Tensor
+        As for the argument `background` of `multi_digits`, which takes a `Pictures` as well.
+    name : str
+        What the images are and which part of them.
+
+    Examples
+    --------
+    >>> Pictures(torch.zeros(5, 3, 40, 40), name="black squares")
+    Pictures(black squares: 5 images)
+    """
+
+    images: Sequence[Tensor] | Tensor
+    name: str
+
+    def __post_init__(self) -> None:
+        """Check the name; `check_background` checks the images."""
+        if not isinstance(self.name, str) or not self.name:
+            raise ValueError(f"name must say what the images are, got {self.name!r}")
+
+    def __repr__(self) -> str:
+        return f"Pictures({self.name}: {len(self.images)} images)"
 
 
 def one_over_f(rng: np.random.Generator, n: int, size: int) -> Float[Tensor, "sample 1 y x"]:
@@ -63,6 +88,7 @@ def check_background(background: Any, size: int) -> None:
     """Refuse what no background can be cut from."""
     if isinstance(background, str) and background in ("none", "1/f"):
         return
+    background = background.images if isinstance(background, Pictures) else background
     stack = isinstance(background, Tensor) and background.ndim == 4
     listed = isinstance(background, Sequence) and all(isinstance(b, Tensor) for b in background)
     images = [background[0]] if stack and len(background) else background if listed else []
@@ -123,17 +149,18 @@ def read_images(folder: str | Path, colour: bool = False) -> list[UInt8[Tensor, 
             pixels = np.rint(255.0 / top * pixels).astype(np.uint8)
         if pixels.ndim == 2 or pixels.shape[2] < 3:
             pixels = pixels.reshape(*pixels.shape[:2], -1)[..., :1].repeat(3, axis=2)
-        pixels = pixels[..., :3]
-        if not colour:
-            pixels = np.rint(pixels @ np.array(LUMINANCE))[..., None].astype(np.uint8)
-        found.append(torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))))
+        found.append(as_background(pixels[..., :3], colour))
     return found
 
 
 def read_cifar(
-    folder: str | Path, split: Literal["train", "test"] = "train"
-) -> UInt8[Tensor, "image 3 y x"]:
-    """Read the images of CIFAR-10 from its Python batches on disk; nothing is downloaded.
+    folder: str | Path,
+    split: Literal["train", "test"] = "train",
+    *,
+    colour: bool = True,
+    download: bool = False,
+) -> UInt8[Tensor, "image channel y x"]:
+    """Read the images of CIFAR-10 from its Python batches on disk.
 
     Parameters
     ----------
@@ -141,41 +168,52 @@ def read_cifar(
         "cifar-10-batches-py", with the files data_batch_1 to data_batch_5 and test_batch.
     split : {"train", "test"}
         50,000 or 10,000 images.
+    colour : bool
+        Three channels if true, else one: the luminance.
+    download : bool
+        Whether to fetch the batches (170 MB) from their makers' site and put them into the
+        folder, where any is missing. If false, nothing is ever fetched.
 
     Returns
     -------
     Tensor
-        uint8, shape (image, 3, 32, 32), for the argument `background` of `multi_digits`;
-        `.float().mean(1, keepdim=True) / 255` is grey.
+        uint8, shape (image, 1 or 3, 32, 32), for the argument `background` of `multi_digits`.
+
+    Raises
+    ------
+    FileNotFoundError
+        A batch of the split is missing, and `download` is false.
+    ConnectionError
+        The batches cannot be fetched, as without a network.
+    ValueError
+        What was fetched is not the published archive; nothing of it is kept.
 
     References
     ----------
-    Krizhevsky (2009), Learning multiple layers of features from tiny images.
+    Krizhevsky (2009), Learning multiple layers of features from tiny images, University of
+    Toronto. The images state no licence of their own.
 
     Examples
     --------
     >>> cifar = read_cifar("cifar-10-batches-py", split="test")  # doctest: +SKIP
     """
-    if split not in ("train", "test"):
+    if split not in BATCHES:
         raise ValueError(f"split {split!r} is not one of 'train', 'test'")
-    names = [f"data_batch_{i}" for i in range(1, 6)] if split == "train" else ["test_batch"]
-    missing = [name for name in names if not Path(folder, name).is_file()]
-    if missing:
+    if missing(folder, split) and download:
+        fetch(Path(folder).resolve())
+    if lacking := missing(folder, split):
         raise FileNotFoundError(
-            f"{folder} lacks {', '.join(missing)}: give the unpacked folder cifar-10-batches-py"
+            f"{folder} lacks {', '.join(lacking)}: give the unpacked folder cifar-10-batches-py, "
+            "or download=True to fetch it"
         )
-    batches = []
-    for name in names:
-        with open(Path(folder, name), "rb") as file:
-            batches.append(np.asarray(Plain(file, encoding="bytes").load()[b"data"]))
-    return torch.from_numpy(np.concatenate(batches).reshape(-1, 3, 32, 32))
+    batches = [read_batch(Path(folder, name)) for name in BATCHES[split]]
+    return torch.cat([as_background(pixels, colour) for pixels in batches])
 
 
-class Plain(pickle.Unpickler):
-    """Unpickles arrays and nothing that could run code."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Return what a CIFAR batch may name; refuse the rest."""
-        if name in ALLOWED.get(module, ()):
-            return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"{module}.{name} has no place in a CIFAR batch")
+def as_background(
+    pixels: UInt8[np.ndarray, "*image y x 3"], colour: bool
+) -> UInt8[Tensor, "*image channel y x"]:
+    """Return red, green and blue with their axis before y and x, or the luminance alone."""
+    if not colour:
+        pixels = np.rint(pixels @ np.array(LUMINANCE))[..., None].astype(np.uint8)
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(pixels, -1, -3)))

@@ -23,6 +23,8 @@ class Items:
         is not 0.
     labels : array_like
         Shape (item,); whole numbers from 0 up.
+    name : str, optional
+        What the images are, for the config of the scenes made of them.
 
     Attributes
     ----------
@@ -36,7 +38,8 @@ class Items:
 
     See Also
     --------
-    read_items : the same from files on disk, such as those of Fashion-MNIST.
+    read_items : the same from files on disk.
+    fashion_mnist : the clothes of Fashion-MNIST.
 
     Examples
     --------
@@ -45,11 +48,11 @@ class Items:
     Items(4 images of 9 x 9, labels 0, 1, 2)
     """
 
-    def __init__(self, images: ArrayLike, labels: ArrayLike) -> None:
+    def __init__(self, images: ArrayLike, labels: ArrayLike, name: str | None = None) -> None:
         self.images = np.asarray(images)
         named = np.asarray(labels)
         check_items(self.images, named)
-        self.labels = named.astype(np.int64)
+        self.labels, self.name = named.astype(np.int64), name
         self.present, self.starts, self.counts = np.unique(
             np.sort(self.labels), return_index=True, return_counts=True
         )
@@ -59,7 +62,8 @@ class Items:
     def __repr__(self) -> str:
         height, width = self.images.shape[1:]
         names = ", ".join(map(str, self.present))
-        return f"Items({len(self.images)} images of {height} x {width}, labels {names})"
+        known = f"{self.name}: " if self.name else ""
+        return f"Items({known}{len(self.images)} images of {height} x {width}, labels {names})"
 
     def draw(self, rng: np.random.Generator, n: int, objects: int) -> np.ndarray:
         """Return the indices (n, objects) of items of different categories.
@@ -104,13 +108,14 @@ def shipped(split: str) -> Items:
 
 
 def read_items(images: str | Path, labels: str | Path | None = None) -> Items:
-    """Read objects from files on disk; nothing is downloaded, and no fashion items are shipped.
+    """Read objects from files on disk; nothing is downloaded.
 
     Parameters
     ----------
     images : path
-        An .npz file with the arrays "images" and "labels"; or a file in the IDX format of MNIST,
-        Fashion-MNIST, Kuzushiji-MNIST ("train-images-idx3-ubyte", also with .gz).
+        An .npz file with the arrays "images" and "labels"; or a file in the IDX format of MNIST
+        and Kuzushiji-MNIST ("train-images-idx3-ubyte", also with .gz); for Fashion-MNIST see
+        `fashion_mnist`.
     labels : path, optional
         The IDX file of the labels; none for an .npz file, which holds both.
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 import neurodyn
+from neurodyn.stimuli.backgrounds import Pictures
 from neurodyn.stimuli.items import Items
 from neurodyn.stimuli.recipe import BLOCK, Recipe, whole
 
@@ -119,7 +120,7 @@ def multi_digits(
     items: Literal["digits"] | Items = "digits",
     scale: float | tuple[float, float] = 1.0,
     rotation: float | tuple[float, float] = 0.0,
-    background: Literal["none", "1/f"] | Tensor | Sequence[Tensor] = "none",
+    background: Literal["none", "1/f"] | Tensor | Sequence[Tensor] | Pictures = "none",
     contrast: float = 1.0,
     noise: float = 0.0,
     noise_type: Literal["gaussian", "salt_pepper"] = "gaussian",
@@ -162,20 +163,22 @@ def multi_digits(
         overlaps most.
     side : int, optional
         Of the canvas in pixels, if not as above: 50 shows three digits at the size of two.
-        Items that fill their 28 x 28 pixels, as those of fashion do, want 70 for two.
+        Items that fill their 28 x 28 pixels, as those of fashion do, want 70 for two; at `size`
+        objects keep their own pixels.
     items : {"digits"} or Items
-        The shipped digits, or images of one's own: `Items(images, labels)`, or `read_items` from
-        files on disk. No fashion items are shipped.
+        The shipped digits, or images of one's own: `Items(images, labels)`, `read_items` from
+        files on disk, `fashion_mnist` where it is installed.
     scale : float or (float, float)
         Factor on the size of the objects (the canvas stays as it is), or the range that the
         factor of each object is drawn from, uniformly.
     rotation : float or (float, float)
         Degrees anticlockwise, or the range to draw from.
-    background : {"none", "1/f"}, Tensor or sequence of Tensor
+    background : {"none", "1/f"}, Tensor, sequence of Tensor, or Pictures
         Black; noise with the amplitude spectrum of natural images; or random crops, size by size
         pixels, of images (channel, y, x), uint8 from 0 to 255 or floating point from 0 to 1:
-        `read_images` from a folder, `read_cifar`. Objects are added to it, to each channel alike,
-        and the sum is clipped to 1.
+        `read_images` from a folder, `read_cifar`, `photographs`; `Pictures` gives them the name
+        that `config` shows. Objects are added to it, to each channel alike, and the sum is
+        clipped to 1.
     contrast : float
         Factor on the background, 0 to 1.
     noise, noise_type
@@ -226,6 +229,13 @@ def multi_digits(
     tensor([1., 0., 1., 0., 0., 1., 0., 0., 0., 0.])
     >>> dict(scenes.to_xarray().mask.sizes)
     {'sample': 4, 'group': 3, 'y': 32, 'x': 32}
+
+    One digit in its own pixels over images in colour, here plain ones:
+
+    >>> images = Pictures(torch.full((5, 3, 32, 32), 0.5), "plain grey")
+    >>> scenes = multi_digits(4, objects=1, side=32, background=images)
+    >>> scenes.images.shape, scenes.config["background"]
+    (torch.Size([4, 3, 32, 32]), 'plain grey: crops of 5 images')
     """
     whole("n", n, 1)
     whole("start", start, 0)

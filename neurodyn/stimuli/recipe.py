@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, interpolate, pad
 
-from neurodyn.stimuli.backgrounds import check_background, crops, one_over_f
+from neurodyn.stimuli.backgrounds import Pictures, check_background, crops, one_over_f
 from neurodyn.stimuli.digits import NOISE
 from neurodyn.stimuli.items import FAINT, Items, shipped
 from neurodyn.stimuli.placing import place
@@ -87,13 +87,21 @@ class Recipe:
         """The items that objects are drawn from."""
         return self.items if isinstance(self.items, Items) else shipped(self.split)
 
+    @property
+    def pictures(self) -> Any:
+        """The images that backgrounds are cut from."""
+        behind = self.background
+        return behind.images if isinstance(behind, Pictures) else behind
+
     def config(self) -> dict[str, Any]:
         """Return the arguments as JSON can hold them."""
         found = {field.name: getattr(self, field.name) for field in fields(self)}
         if isinstance(self.items, Items):
             found["items"] = repr(self.items)
         if not isinstance(self.background, str):
-            found["background"] = f"crops of {len(self.background)} images"
+            named = isinstance(self.background, Pictures)
+            known = f"{self.background.name}: " if named else ""
+            found["background"] = f"{known}crops of {len(self.pictures)} images"
         return found
 
     def block(self, index: int) -> tuple[Tensor, ...]:
@@ -115,7 +123,7 @@ class Recipe:
             rng = np.random.default_rng(behind)
             images = images + self.contrast * (
                 one_over_f(rng, BLOCK, self.size) if isinstance(self.background, str)
-                else crops(rng, self.background, BLOCK, self.size)
+                else crops(rng, self.pictures, BLOCK, self.size)
             )  # fmt: skip
         images = images.clamp(0, 1)
         if self.noise:
