@@ -3,6 +3,9 @@
 from neurodyn.models.chunk_learners import ChunkLearner as ChunkLearner
 from neurodyn.models.chunk_learners import ExemplarLearner as ExemplarLearner
 from neurodyn.models.continuous_rnn import ContinuousRNN as ContinuousRNN
+from neurodyn.models.gaspnet import gaspnet as gaspnet
+from neurodyn.models.gattanet import gattanet as gattanet
+from neurodyn.models.gattanet import matched_cnn as matched_cnn
 from neurodyn.models.grammar_nets import GrammarNets as GrammarNets
 from neurodyn.models.komplexnet import KomplexNet as KomplexNet
 from neurodyn.models.komplexnet import RealTwin as RealTwin
@@ -10,5 +13,7 @@ from neurodyn.models.komplexnet import VisionTransformerTwin as VisionTransforme
 from neurodyn.models.komplexnet import komplexnet as komplexnet
 from neurodyn.models.participants import simulated_participants as simulated_participants
 from neurodyn.models.pc_shallow import pc_shallow as pc_shallow
+from neurodyn.models.resnet import resnet18 as resnet18
+from neurodyn.models.resnet import resnet50 as resnet50
 from neurodyn.models.train_grammar import train_nets as train_nets
 from neurodyn.models.yoke_grammar import yoked as yoked

@@ -5,10 +5,12 @@ __version__ = "0.1.0"
 from neurodyn import stimuli as stimuli
 from neurodyn.adapter import SolverError as SolverError
 from neurodyn.adapter import SolverStats as SolverStats
+from neurodyn.agreement import GlobalAttention as GlobalAttention
 from neurodyn.dynamics import Dynamics as Dynamics
 from neurodyn.dynamics import bind as bind
 from neurodyn.film import Film as Film
 from neurodyn.kuramoto import Kuramoto as Kuramoto
+from neurodyn.phase_agreement import PhaseAgreement as PhaseAgreement
 from neurodyn.predictive_coding import PredictiveCoding as PredictiveCoding
 from neurodyn.record import load as load
 from neurodyn.record import save as save

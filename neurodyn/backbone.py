@@ -21,6 +21,7 @@ _BUSY: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
 
 STIMULUS = "stimulus"
 Visit = Callable[[int, Tensor], Tensor]
+Parts = Mapping[str, Callable[[str, Callable], Callable]]
 
 
 class LastTap(Exception):  # noqa: N818  (a way out of the network, not an error)
@@ -287,6 +288,13 @@ class Backbone:
         """
         self._run(network, drive, visit, range(len(self.modules)))
 
+    def run(self, network: nn.Module, drive: Drive, visit: Visit) -> Tensor:
+        """Run from the first tap to the end, visiting each tap as `sweep` does; return the output.
+
+        What lies between the taps is computed from what the visits return, skips included.
+        """
+        return self._run(network, drive, visit, range(len(self.modules)), to_the_end=True)
+
     def head(self, network: nn.Module, drive: Drive, state: State) -> Tensor:
         """Return the network's output with each tap's output replaced by its state.
 
@@ -306,8 +314,14 @@ class Backbone:
 
     def _run(
         self, network: nn.Module, drive: Drive, visit: Visit, taps: range,
-        to_the_end: bool = False, compute: bool = True,
+        to_the_end: bool = False, compute: bool = True, parts: Parts | None = None,
+        at_input: Container[int] = (),
     ) -> Tensor:  # fmt: skip
+        """Run through some taps.
+
+        Modules in `parts` are called as those say, and at taps in `at_input` `visit` is given what
+        the tapped module would be, in place of what it returns.
+        """
         modules = dict(network.named_modules())
         answers: dict[str, list[Tensor]] = defaultdict(list)
         for key, value in calls_in(drive).items():
@@ -316,6 +330,8 @@ class Backbone:
 
         def answer(name: str, forward: Callable) -> Callable:
             queue = iter(answers[name])
+            if parts and name in parts:
+                forward = parts[name](name, forward)
 
             def answered(*args: Any, **kwargs: Any) -> Any:
                 out = next(queue, None) if below else None
@@ -329,15 +345,19 @@ class Backbone:
             def tapped(*args: Any, **kwargs: Any) -> Tensor:
                 nonlocal below
                 below = False
-                first = n == taps[0] or not compute
-                out = visit(n, drive["feedforward"] if first else forward(*args, **kwargs))
+                if n == taps[0] or not compute:
+                    value = drive["feedforward"]
+                else:
+                    value = args[0] if n in at_input else forward(*args, **kwargs)
+                out = visit(n, value)
                 if n == taps[-1] and not to_the_end:
                     raise LastTap
                 return self._own(name, out)
 
             return tapped
 
-        wrapped = {name: partial(answer, name) for name in answers}
+        wrapped = {name: partial(part, name) for name, part in (parts or {}).items()}
+        wrapped |= {name: partial(answer, name) for name in answers}
         wrapped |= {self.modules[n]: partial(tap, n, self.modules[n]) for n in taps}
         with answering(modules, wrapped):
             try:

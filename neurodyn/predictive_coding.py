@@ -7,29 +7,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from neurodyn.backbone import Backbone, check_evaluation_mode
 from neurodyn.decoders import Decoder, Unmade, reach
-from neurodyn.dynamics import Drive, Dynamics, State, check_published_step
+from neurodyn.dynamics import Drive, State, check_published_step
 from neurodyn.rates import Rates, TrainableRates, per_layer
+from neurodyn.tapped import DIMS, TappedDynamics
 from neurodyn.variable import Variable
 
 PREDIFY = "Choksi et al. (2021), arXiv 2106.02749"
-DIMS = {
-    1: ("unit",),
-    2: ("token", "channel"),
-    3: ("channel", "y", "x"),
-    4: ("channel", "z", "y", "x"),
-}
-READOUT = {
-    1: (),
-    2: ("category",),
-    3: ("token", "category"),
-    4: ("category", "y", "x"),
-    5: ("category", "z", "y", "x"),
-}
 
 
-class PredictiveCoding(Dynamics):
+class PredictiveCoding(TappedDynamics):
     r"""Predictive coding on the layers of a network.
 
     .. math::
@@ -133,14 +120,12 @@ class PredictiveCoding(Dynamics):
         example: Tensor | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(backbone, taps)
         if layout not in ("channels_last", "contiguous"):
             raise ValueError(f"layout {layout!r} is not one of channels_last, contiguous")
         self.layout = layout
         if update not in ("simultaneous", "sequential"):
             raise ValueError(f"update {update!r} is not one of simultaneous, sequential")
-        self.taps = Backbone(backbone, taps)
-        self.backbone = backbone
         layers = len(self.taps.names)
         if decoders is not None and len(decoders) != layers:
             raise ValueError(
@@ -162,14 +147,11 @@ class PredictiveCoding(Dynamics):
             feedforward, feedback, error, layers
         )
         self.scale: list[float] = []
-        self.stimulus_shape: torch.Size | None = None
         if example is not None:
             self.materialise(example)
 
-    def materialise(self, stimulus: Float[Tensor, " sample ..."]) -> None:
-        """Look at the network with one stimulus: sizes, missing decoders, error scales."""
-        check_evaluation_mode(self)
-        shapes, output = self.taps.inspect(self.backbone, stimulus[:1])
+    def make(self, shapes: list[torch.Size], stimulus: Float[Tensor, " sample ..."]) -> None:
+        """Make missing decoders; find the error scales; name the states."""
         targets = [stimulus.shape[1:], *shapes[:-1]]
         generator = torch.Generator().manual_seed(self.seed)
         like = next(self.backbone.parameters(), stimulus)
@@ -179,8 +161,7 @@ class PredictiveCoding(Dynamics):
             if len(shape) not in DIMS:
                 raise ValueError(f"tap {name!r} has shape {tuple(shape)}: 1 to 4 axes are known")
             if isinstance(self.decoders[n], Unmade):
-                with torch.inference_mode(False):
-                    self.decoders[n] = Decoder(shape, target, generator).to(like)
+                self.decoders[n] = Decoder(shape, target, generator).to(like)
             try:
                 reached, predicted = reach(self.decoders[n], shape)
             except RuntimeError as error:
@@ -209,40 +190,6 @@ class PredictiveCoding(Dynamics):
             Variable(name, DIMS[len(s)], long_name="representation", references=PREDIFY)
             for name, s in zip(self.taps.names, shapes, strict=True)
         )
-        if output.ndim not in READOUT:
-            raise ValueError(f"the network's output has {output.ndim} axes: 1 to 5 are known")
-        dims = READOUT[output.ndim]
-        self.readout_variable = Variable("logits", dims, long_name="logit")
-        self.stimulus_shape = stimulus.shape[1:]
-
-    @property
-    def variables(self) -> tuple[Variable, ...]:  # type: ignore[override]
-        """The representations, named after their taps."""
-        if self.stimulus_shape is None:
-            raise RuntimeError(
-                "the sizes of the layers are not known yet: give PredictiveCoding an `example` "
-                "stimulus, or run it once"
-            )
-        return self._variables
-
-    def drive(self, stimulus: Float[Tensor, " sample ..."]) -> Drive:
-        """Return the stimulus, the first tap's feed-forward response, and what lies below it."""
-        like = next(self.backbone.parameters(), stimulus)
-        if (stimulus.dtype, stimulus.device) != (like.dtype, like.device):
-            raise TypeError(
-                f"the stimulus is {stimulus.dtype} on {stimulus.device}, the network {like.dtype} "
-                f"on {like.device}; move one of them with .to()"
-            )
-        if self.stimulus_shape is None:
-            self.materialise(stimulus)
-        elif stimulus.shape[1:] != self.stimulus_shape:
-            raise ValueError(
-                f"this model was made for stimuli of shape {tuple(self.stimulus_shape)} and got "
-                f"{tuple(stimulus.shape[1:])}; make another one for that size"
-            )
-        check_evaluation_mode(self)
-        check_evaluation_mode(self.backbone, self.taps.evaluating)
-        return self.taps.drive(self.backbone, stimulus)
 
     def initial_state(self, drive: Drive, generator: torch.Generator | None = None) -> State:
         """Return the feed-forward activities: e_n = f_n(e_{n-1})."""
@@ -296,19 +243,11 @@ class PredictiveCoding(Dynamics):
         """Return p_n = g_n(e_n): the stimulus as layer 1 predicts it, layer 1 as layer 2 does."""
         return tuple(decoder(e) for decoder, e in zip(self.decoders, state, strict=True))
 
-    def train(self, mode: bool = True) -> "PredictiveCoding":
-        """Set the mode of the decoders; the backbone only ever goes to evaluation mode."""
-        super().train(mode)
-        self.backbone.eval()
-        return self
-
     def config(self) -> dict[str, Any]:
         """Return the rates and options as plain values."""
         with torch.no_grad():
             beta, lam, alpha = ([float(x) for x in rate] for rate in self.rates())
         return super().config() | {
-            "backbone": type(self.backbone).__name__,
-            "taps": dict(zip(self.taps.names, self.taps.modules, strict=True)),
             "feedforward": beta,
             "feedback": lam,
             "error": alpha,

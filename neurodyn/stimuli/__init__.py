@@ -1,4 +1,4 @@
-"""What the networks see: made from a seed or shipped with the package; nothing is downloaded unasked."""
+"""What the networks see: made from a seed or shipped; nothing is downloaded unasked."""
 
 from neurodyn.stimuli import grammar as grammar
 from neurodyn.stimuli.backgrounds import Pictures as Pictures

@@ -1,0 +1,143 @@
+"""Keys and queries of the nodes of one layer: pooled over them, and read by each."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+FLOOR = 0.05
+"""Added to a key's length when it is divided by it, in mean lengths of its layer."""
+TINY = 1e-12
+
+
+class CosineKeys:
+    r"""Keys divided by their length, of the nodes of one layer.
+
+    .. math:: \hat k_i = \frac{k_i}{|k_i| + 0.05\, \langle |k| \rangle}
+
+    Their lengths have to be known, so that the keys of all nodes are computed, once.
+
+    Parameters
+    ----------
+    k, q : Tensor
+        Keys and queries (sample, node, dim); the same tensor where each node's query is its key.
+    mean_query : Tensor
+        (sample, dim): of queries that were not centred.
+    """
+
+    def __init__(self, k: Tensor, q: Tensor, mean_query: Tensor) -> None:
+        self.k, self.q, self.mean_query = k, q, mean_query
+        self.nodes = k.shape[1]
+
+    @classmethod
+    def of(cls, activity: Tensor, key: Tensor, query: Tensor, centred: bool) -> "CosineKeys":
+        """Return the keys of an activity (sample, channel, y, x) or (sample, unit).
+
+        `key` and `query` are (channel, dim), or (unit, dim): each unit has its own.
+        """
+        plain = of_nodes(activity, query)
+        mean = unit_length(plain).mean(1)
+        q = unit_length(plain - plain.mean(1, keepdim=True)) if centred else unit_length(plain)
+        if query is key:
+            return cls(q, q, mean)
+        plain = of_nodes(activity, key)
+        return cls(unit_length(plain - plain.mean(1, keepdim=True) if centred else plain), q, mean)
+
+    def pooled(self, waves: Float[Tensor, "sample node n"]) -> Float[Tensor, "sample dim n"]:
+        """Return the sums over nodes of keys times some weights."""
+        return torch.bmm(self.k.transpose(1, 2), waves)
+
+    def read(self, pooled: Float[Tensor, "sample dim n"]) -> Float[Tensor, "sample node n"]:
+        """Return the products of each node's query with pooled keys."""
+        return torch.bmm(self.q, pooled)
+
+    def agree(self, query: Float[Tensor, "sample dim"]) -> Float[Tensor, "sample node"]:
+        """Return the products of each node's key with one query."""
+        return torch.bmm(self.k, query[..., None])[..., 0]
+
+    def mean_squares(self) -> tuple[Tensor, Tensor]:
+        """Return 1 for keys and queries: there is nothing left to divide by."""
+        one = torch.ones_like(self.mean_query[:, 0])
+        return one, one
+
+
+class DotKeys:
+    """Keys as they are, of the nodes of one layer; they are linear, so that they are never built.
+
+    Activities are pooled first and projected afterwards; pooled keys are projected back and meet
+    activities: the work grows with channels, not with channels times the dimension of keys.
+
+    Parameters
+    ----------
+    activity : Tensor
+        (sample, channel, y, x) or (sample, unit).
+    key, query : Tensor
+        (channel, dim), or (unit, dim): each unit has its own.
+    centred : bool
+        Take the layer's mean off keys and queries.
+    """
+
+    def __init__(self, activity: Tensor, key: Tensor, query: Tensor, centred: bool) -> None:
+        self.maps = activity.ndim > 2
+        self.m = by_node(activity) if self.maps else activity
+        self.key, self.query, self.centred = key, query, centred
+        self.nodes = self.m.shape[1]
+        self.mean = self.m.mean(1) if self.maps else activity / self.nodes
+        self.mean_query = self.mean @ query
+
+    def pooled(self, waves: Float[Tensor, "sample node n"]) -> Float[Tensor, "sample dim n"]:
+        """Return the sums over nodes of keys times some weights."""
+        if self.maps:
+            total = torch.bmm(self.m.transpose(1, 2), waves)
+        else:
+            total = self.m[..., None] * waves
+        if self.centred:
+            total = total - self.mean[..., None] * waves.sum(1, keepdim=True)
+        return torch.matmul(self.key.T, total)
+
+    def read(self, pooled: Float[Tensor, "sample dim n"]) -> Float[Tensor, "sample node n"]:
+        """Return the products of each node's query with pooled keys."""
+        return self._met(torch.matmul(self.query, pooled))
+
+    def agree(self, query: Float[Tensor, "sample dim"]) -> Float[Tensor, "sample node"]:
+        """Return the products of each node's key with one query."""
+        return self._met((query @ self.key.T)[..., None])[..., 0]
+
+    def _met(self, weight: Float[Tensor, "sample channel n"]) -> Float[Tensor, "sample node n"]:
+        """Return the products of each node's activity with weights, its layer's mean taken off."""
+        met = torch.bmm(self.m, weight) if self.maps else weight * self.m[..., None]
+        if self.centred:
+            met = met - torch.bmm(self.mean[:, None], weight)
+        return met
+
+    def mean_squares(self) -> tuple[Tensor, Tensor]:
+        """Return the mean squared length of keys and of queries, (sample,) each."""
+        found = []
+        second = torch.bmm(self.m.transpose(1, 2), self.m) if self.maps else None
+        for weight in (self.key, self.query):
+            if second is not None:
+                square = ((second @ weight) * weight).sum((1, 2)) / self.nodes
+            else:
+                square = (self.m.square() @ weight.square().sum(1)) / self.nodes
+            if self.centred:
+                square = square - (self.mean @ weight).square().sum(1)
+            found.append(square)
+        return found[0], found[1]
+
+
+Keys = CosineKeys | DotKeys
+
+
+def by_node(activity: Float[Tensor, "sample channel y x"]) -> Float[Tensor, "sample node channel"]:
+    """Return a map as a list of its locations; in channels-last memory nothing is copied."""
+    return activity.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+def of_nodes(activity: Tensor, weight: Tensor) -> Float[Tensor, "sample node dim"]:
+    """Return K^T m of each location, or m_i K_i of each unit."""
+    return by_node(activity) @ weight if activity.ndim > 2 else activity[..., None] * weight
+
+
+def unit_length(k: Float[Tensor, "sample node dim"]) -> Float[Tensor, "sample node dim"]:
+    """Return k / (|k| + .05 of the mean length)."""
+    length = (k.square().sum(2, keepdim=True) + TINY).sqrt()
+    return k / (length + FLOOR * length.mean(1, keepdim=True))
