@@ -66,15 +66,15 @@ def over_training_seeds(answers: xr.Dataset, *, reference: str) -> xr.Dataset:
     Parameters
     ----------
     answers : Dataset
-        ``exact``, ``recall``, ``synchrony_loss``, ``order_parameter`` and ``foreground_ari``
-        (scene, way, seed, sample, time), as `neurodyn.studies.komplexnet` makes them.
+        ``exact`` and other measures (scene, way, seed, sample, time), as
+        `neurodyn.studies.komplexnet` makes them.
     reference : str
         The way that differences in exact accuracy are taken from, paired by seed.
 
     Returns
     -------
     Dataset
-        The answers, and "accuracy", "difference" and the mean of each of the others, with
+        The answers, and "accuracy", "difference" and "mean_..." of each of the others, with
         intervals over training seeds, ``..._ci`` (..., ci_bound).
     """
     share = answers.exact.mean("sample").assign_attrs(long_name="share of scenes all right")
@@ -82,14 +82,15 @@ def over_training_seeds(answers: xr.Dataset, *, reference: str) -> xr.Dataset:
     other.attrs = {"long_name": f"accuracy minus that of {reference}", "units": "1"}
     parts = {
         "accuracy": share,
-        "mean_recall": answers.recall.mean("sample").assign_attrs(answers.recall.attrs),
         "difference": other,
     }
-    for name in ("synchrony_loss", "order_parameter", "foreground_ari"):
-        parts[f"mean_{name}"] = answers[name].mean("sample").assign_attrs(answers[name].attrs)
+    for name, values in answers.data_vars.items():
+        if name != "exact" and "sample" in values.dims:
+            parts[f"mean_{name}"] = values.mean("sample").assign_attrs(values.attrs)
     found = answers.copy()
     for name, values in parts.items():
         summary = seed_interval(values)
         found[name], found[f"{name}_ci"] = summary["mean"], summary.mean_ci
     found.ci_bound.attrs = {"long_name": "bound of the interval", "units": "1"}
+    found.attrs["reference"] = reference
     return found

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 import neurodyn as nd
+from neurodyn.conditions import top_recall
 from neurodyn.models.binding import ideal_phases, synchrony_loss
 from neurodyn.models.komplexnet import KINDS, KomplexNet, RealTwin, komplexnet
 from neurodyn.record import atomic
@@ -192,13 +193,6 @@ def detection_loss(logits: Tensor, target: Tensor) -> Float[Tensor, " sample"]:
 def exact(logits: Tensor, target: Tensor) -> Float[Tensor, " sample"]:
     """Return 1 where the largest logits are the categories shown, as many as there are."""
     return (top_recall(logits, target) == 1).float()
-
-
-def top_recall(logits: Tensor, target: Tensor) -> Float[Tensor, " sample"]:
-    """Return the share of the categories shown that are among as many largest logits."""
-    order = logits.argsort(1, descending=True)
-    hits = target.gather(1, order).cumsum(1).gather(1, target.sum(1, keepdim=True).long() - 1)
-    return hits[:, 0] / target.sum(1)
 
 
 def reading_parameters(model: KomplexNet | RealTwin) -> Iterable[nn.Parameter]:

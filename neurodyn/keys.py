@@ -119,7 +119,7 @@ class DotKeys:
             else:
                 square = (self.m.square() @ weight.square().sum(1)) / self.nodes
             if self.centred:
-                square = square - (self.mean @ weight).square().sum(1)
+                square = (square - (self.mean @ weight).square().sum(1)).clamp_min(0)
             found.append(square)
         return found[0], found[1]
 

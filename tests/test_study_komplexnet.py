@@ -10,7 +10,8 @@ from scipy import stats
 import neurodyn as nd
 from neurodyn import analysis
 from neurodyn.analysis.phase_plots import cyclic_map, phase_colours
-from neurodyn.models.train_komplexnet import exact, top_recall, train_komplexnet
+from neurodyn.conditions import top_recall
+from neurodyn.models.train_komplexnet import exact, train_komplexnet
 from neurodyn.studies.komplexnet import WAYS, komplexnet
 
 

@@ -17,8 +17,8 @@ import neurodyn as nd
 from neurodyn import analysis, models
 from neurodyn.analysis import synchrony_report as report
 from neurodyn.cells import cell, in_parallel, weights_hash
+from neurodyn.conditions import check_whole, top_recall
 from neurodyn.models.binding import ideal_phases, synchrony_loss
-from neurodyn.models.train_komplexnet import top_recall
 
 STEPS = 15
 EVERY = 5
@@ -130,7 +130,7 @@ def komplexnet(
     Muzellec, Alamia, Serre & VanRullen (2025), arXiv:2502.21077.
     """
     config = {name: value for name, value in locals().items() if name != "out"}
-    check(images, training_seeds, batch_size, seed)
+    check_whole(training_seeds, images=(images, 1), batch_size=(batch_size, 1), seed=(seed, 0))
     folder = Path(out)
     answers = run_cells(folder / "cells", **config)
     result = analysis.over_training_seeds(answers, reference="real")
@@ -276,19 +276,6 @@ def phases_at_zero(images: int, seed: int) -> Tensor:
     """Return the random phases at t = 0 of each scene, the same for every network."""
     generator = torch.Generator().manual_seed(seed)
     return 2 * torch.pi * torch.rand(images, 8, 32, 32, generator=generator) - torch.pi
-
-
-def check(images: int, training_seeds: Sequence[int], batch_size: int, seed: int) -> None:
-    """Refuse a configuration that cannot be run, and say what can."""
-    for name, value, least in (("images", images, 1), ("batch_size", batch_size, 1),
-                               ("seed", seed, 0)):  # fmt: skip
-        if not isinstance(value, int) or value < least:
-            raise ValueError(f"{name} must be a whole number from {least} up, not {value!r}")
-    if len(set(training_seeds)) < 2 or not set(training_seeds) <= {0, 1, 2}:
-        raise ValueError(
-            f"training_seeds must be two or more of 0, 1, 2, for an interval over them; got "
-            f"{training_seeds!r}"
-        )
 
 
 def write(result: xr.Dataset, folder: Path, training_seed: int, seed: int) -> None:
