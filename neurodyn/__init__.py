@@ -10,6 +10,7 @@ from neurodyn.dynamics import Dynamics as Dynamics
 from neurodyn.dynamics import bind as bind
 from neurodyn.film import Film as Film
 from neurodyn.kuramoto import Kuramoto as Kuramoto
+from neurodyn.lyapunov import lyapunov as lyapunov
 from neurodyn.phase_agreement import PhaseAgreement as PhaseAgreement
 from neurodyn.predictive_coding import PredictiveCoding as PredictiveCoding
 from neurodyn.record import load as load
@@ -18,4 +19,5 @@ from neurodyn.record import simulate as simulate
 from neurodyn.solve import Solution as Solution
 from neurodyn.solve import integrate as integrate
 from neurodyn.sphere import SphereOscillators as SphereOscillators
+from neurodyn.stability import step_limit as step_limit
 from neurodyn.variable import Variable as Variable
