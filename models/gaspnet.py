@@ -129,11 +129,11 @@ def rectified(widths: Sequence[int], channels: int, seed: int) -> nn.Sequential:
     """
     network = plain(widths=widths, channels=channels, pool=nn.AvgPool2d, seed=seed)
     generator = torch.Generator().manual_seed(seed)
-    for layer in network:
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_normal_(layer.weight, generator=generator)
-            nn.init.zeros_(layer.bias)
-    nn.init.constant_(network[-1].bias, math.log(0.2 / 0.8))
+    layers = [part for part in network if isinstance(part, nn.Conv2d | nn.Linear)]
+    for layer in layers:
+        nn.init.kaiming_normal_(layer.weight, generator=generator)
+        nn.init.constant_(layer.get_parameter("bias"), 0.0)
+    nn.init.constant_(layers[-1].get_parameter("bias"), math.log(0.2 / 0.8))
     return network
 
 

@@ -1,7 +1,7 @@
 """Every network in every condition, from every training seed, as one Dataset."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -148,7 +148,7 @@ def present(
 
     every = [(c, w, k) for c in conditions for w in ways for k in seeds]
     found = in_parallel([partial(one, *each) for each in every], torch.get_num_threads())
-    axes = {
+    axes: dict[str, list[Any]] = {
         "scene": [c.label for c in conditions],
         "way": [w.label for w in ways],
         "seed": list(seeds),
@@ -231,7 +231,9 @@ def solved(
             read = model.readout(start, drive)
         states = tuple(part[None].expand(len(times), *part.shape) for part in start)
         return read[None].expand(len(times), -1, -1), states, 0
-    adaptive = {} if solver in ("euler", "rk4") else {"rtol": shown.rtol, "atol": shown.atol}
+    adaptive: dict[str, Any] = (
+        {} if solver in ("euler", "rk4") else {"rtol": shown.rtol, "atol": shown.atol}
+    )
     run = nd.integrate(
         model, images, times, initial_state=start, method=solver, gradient="none", **adaptive
     )
@@ -242,7 +244,7 @@ def solved(
 def part_of(scenes: Scenes, rows: Tensor) -> Scenes:
     """Return some of the scenes."""
     fields = ("images", "masks", "labels", "target", "boxes", "items")
-    return Scenes(*(getattr(scenes, f)[rows] for f in fields), scenes.start, scenes.config)
+    return replace(scenes, **{name: getattr(scenes, name)[rows] for name in fields})
 
 
 def check_whole(training_seeds: Sequence[int], **given: tuple[Any, int]) -> None:
