@@ -6,6 +6,8 @@ Nothing here knows a model; what counts is the names of the dimensions and the u
 from neurodyn.analysis.accuracy import accuracy as accuracy
 from neurodyn.analysis.accuracy import paired_difference as paired_difference
 from neurodyn.analysis.agent_curves import accuracy_of_agents as accuracy_of_agents
+from neurodyn.analysis.agreement_plots import agreement_maps as agreement_maps
+from neurodyn.analysis.agreement_plots import phase_layers as phase_layers
 from neurodyn.analysis.analytic import analytic_signal as analytic_signal
 from neurodyn.analysis.bayes_anova import bayes_anova as bayes_anova
 from neurodyn.analysis.bayes_factors import bayes_correlation as bayes_correlation
@@ -22,8 +24,11 @@ from neurodyn.analysis.circular import circular_statistics as circular_statistic
 from neurodyn.analysis.closest_network import closest_network as closest_network
 from neurodyn.analysis.cluster_bootstrap import bootstrap_statistic as bootstrap_statistic
 from neurodyn.analysis.cluster_bootstrap import cluster_bootstrap as cluster_bootstrap
+from neurodyn.analysis.cluster_histogram import cluster_histogram as cluster_histogram
 from neurodyn.analysis.curve_distance import curve_distance as curve_distance
 from neurodyn.analysis.detection import signal_detection as signal_detection
+from neurodyn.analysis.discretisation import discretisation as discretisation
+from neurodyn.analysis.discretisation_plots import discretisation_figure as discretisation_figure
 from neurodyn.analysis.endorsement import endorsement as endorsement
 from neurodyn.analysis.error_consistency import error_consistency as error_consistency
 from neurodyn.analysis.feature_profiles import compare_profiles as compare_profiles
@@ -50,6 +55,7 @@ from neurodyn.analysis.questionnaire import score_selections as score_selections
 from neurodyn.analysis.readers import read_trials as read_trials
 from neurodyn.analysis.seeds import over_training_seeds as over_training_seeds
 from neurodyn.analysis.seeds import seed_interval as seed_interval
+from neurodyn.analysis.step_or_dynamics import step_or_dynamics as step_or_dynamics
 from neurodyn.analysis.surrogates import surrogate_test as surrogate_test
 from neurodyn.analysis.trials import TrialsError as TrialsError
 from neurodyn.analysis.trials import trial_table as trial_table

@@ -1,5 +1,6 @@
 """Figures of labelled results, for paper and screen."""
 
+from collections.abc import Hashable
 from typing import Any
 
 import matplotlib
@@ -16,6 +17,11 @@ LINES: tuple[dict[str, Any], ...] = (
     {"color": "#009E73", "linestyle": "-."},
     {"color": "#CC79A7", "linestyle": ":"},
     {"color": "#E69F00", "linestyle": (0, (5, 1))},
+    {"color": "#56B4E9", "linestyle": "-"},
+    {"color": "black", "linestyle": (0, (1, 1))},
+    {"color": "0.5", "linestyle": "-."},
+    {"color": "#0072B2", "linestyle": (0, (3, 1, 1, 1, 1, 1))},
+    {"color": "#D55E00", "linestyle": (0, (2, 2))},
 )
 STYLE: dict[Any, Any] = {
     "font.size": 8,
@@ -31,24 +37,36 @@ TITLES = {
 }
 
 
-def accuracy_over_time(dataset: xr.Dataset, reference: str = "feedforward") -> Figure:
+def accuracy_over_time(
+    dataset: xr.Dataset,
+    reference: str | None = "feedforward",
+    *,
+    line: str = "solver",
+    panel: str = "noise",
+) -> Figure:
     """Draw accuracy over time, one panel for each noise, one line for each solver.
 
-    A row for each type of noise, its levels from left to right. The shading is the interval of the
-    paired difference from the reference, drawn around the line: where it leaves the reference's
-    line, the difference is reliable. (Intervals of the accuracies themselves would be wider, by
-    what makes an image hard for both.) All panels span the same range of accuracy, each around its
-    own values, so that slopes can be compared between panels.
+    With a reference the shading is the interval of the paired difference from it, drawn around the
+    line: where it leaves the reference's line, the difference is reliable. (Intervals of the
+    accuracies themselves would be wider, by what makes an image hard for both.) Without one it is
+    the interval of the accuracy. Types of noise have a row each, their levels from left to right;
+    other panels are drawn in the order they have. All panels span the same range of accuracy, each
+    around its own values, so that slopes can be compared between panels.
 
     Parameters
     ----------
     dataset : Dataset
-        ``accuracy`` (noise, solver, time) and ``difference_ci`` (noise, solver, time, ci_bound),
-        the interval of the difference from the reference; coordinates ``noise_type`` and
-        ``noise_level`` along ``noise``, and ``solver_name`` along ``solver`` for the legend if
-        there is one. `neurodyn.studies.predify` writes all of it.
-    reference : str
-        The solver that does not depend on time, drawn as a horizontal line.
+        ``accuracy`` (panel, line, time) and ``difference_ci`` (..., ci_bound), the interval of the
+        difference from the reference, or ``accuracy_ci`` if there is none. For a row for each type
+        of noise, coordinates ``noise_type`` and ``noise_level`` along the panels; for the legend
+        ``solver_name`` along ``solver`` if there is one. `neurodyn.studies.predify` writes all of
+        it.
+    reference : str, optional
+        The line that does not depend on time, drawn as a horizontal one. None: no line is special,
+        e.g. for intervals over training seeds.
+    line, panel : str
+        The dimensions that number the lines, e.g. "way", and the panels, e.g. "scene"; two at once
+        after ``dataset.stack(panel=("scene", "noise"))``.
 
     Returns
     -------
@@ -70,38 +88,44 @@ def accuracy_over_time(dataset: xr.Dataset, reference: str = "feedforward") -> F
     >>> accuracy_over_time(data).axes[0].get_title()
     'clean'
     """
-    needed = {"noise", "solver", "time"}
-    for name in ("accuracy", "difference_ci"):
+    needed = {panel, line, "time"}
+    interval = "accuracy_ci" if reference is None else "difference_ci"
+    for name in ("accuracy", interval):
         if not needed <= set(dataset.get(name, xr.DataArray()).dims):
             raise ValueError(
                 f"accuracy_over_time needs a variable {name!r} with dims "
                 f"{', '.join(sorted(needed))}; this Dataset has "
                 f"{', '.join(f'{k} {v.dims}' for k, v in dataset.data_vars.items())}"
             )
-    rows = panel_rows(dataset)
+    rows = panel_rows(dataset, panel)
     columns = max(len(row) for row in rows)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 0.75 + 1.55 * len(rows)), layout="constrained")
         axes = figure.subplots(len(rows), columns, sharex=True, squeeze=False)
-        bands = dataset.accuracy.sel(solver=reference) + dataset.difference_ci
-        over = [d for d in bands.dims if d != "noise"]
+        bands = dataset[interval]
+        if reference is not None:
+            bands = dataset.accuracy.sel({line: reference}) + bands
+        over = [d for d in bands.dims if d != panel]
         span = 1.1 * float((bands.max(over) - bands.min(over)).max()) or 0.1
         for row, labels in zip(axes, rows, strict=True):
             for axis, label in zip(row, labels, strict=False):
                 if label is None:
                     axis.set_axis_off()
                 else:
-                    band = bands.sel(noise=label)
-                    draw_panel(axis, dataset.sel(noise=label), band, reference, span)
+                    band = bands.sel({panel: label})
+                    shown = dataset.sel({panel: label})
+                    axis.set_title(title_of(shown, label))
+                    draw_panel(axis, shown, band, reference, span, line)
             for axis in row[len(labels) :]:
                 axis.set_axis_off()
         for axis, below in zip(axes[:-1].flat, axes[1:].flat, strict=True):
             axis.tick_params(labelbottom=not below.axison)
         handles, _ = axes[0][0].get_legend_handles_labels()
-        level = dataset.difference_ci.attrs.get("level", 0.95)
-        handles.append(Patch(color="0.8", label=f"{level:.0%} interval of the difference"))
+        level = dataset[interval].attrs.get("level", 0.95)
+        of = "accuracy" if reference is None else "difference"
+        handles.append(Patch(color="0.8", label=f"{level:.0%} interval of the {of}"))
         figure.legend(
-            handles=handles, loc="outside upper center", ncols=len(handles), frameon=False
+            handles=handles, loc="outside upper center", ncols=min(len(handles), 5), frameon=False
         )
         units = dataset.time.attrs.get("units", "1")
         steps = "published steps" if units == "1" else units
@@ -110,12 +134,27 @@ def accuracy_over_time(dataset: xr.Dataset, reference: str = "feedforward") -> F
     return figure
 
 
-def panel_rows(dataset: xr.Dataset) -> list[list[str | None]]:
-    """Return the labels of noise by row: clean in front of the first, a gap in front of others."""
+def title_of(panel: xr.Dataset, label: Hashable) -> str:
+    """Return the type and level of a panel's noise, or else its label."""
+    if isinstance(label, tuple):
+        return ", ".join(map(str, label))
+    if "noise_type" in panel.coords:
+        kind, level = panel.noise_type.item(), panel.noise_level.item()
+        return TITLES.get(kind, f"{kind} {{level:g}}").format(level=level)
+    return str(label)
+
+
+def panel_rows(dataset: xr.Dataset, panel: str = "noise") -> list[list[Hashable | None]]:
+    """Return the labels of panels by row.
+
+    Of noise: clean in front of the first, a gap in front of others. Of others: four in a row.
+    """
+    labels = dataset[panel].values.tolist()
+    if "noise_type" not in dataset.coords or isinstance(labels[0], tuple):
+        return [labels[start : start + 4] for start in range(0, len(labels), 4)]
     kinds = dataset.noise_type.values.tolist()
-    labels = dataset.noise.values.tolist()
     clean = [label for label, kind in zip(labels, kinds, strict=True) if kind == "clean"]
-    rows: list[list[str | None]] = []
+    rows: list[list[Hashable | None]] = []
     for kind in dict.fromkeys(k for k in kinds if k != "clean"):
         front = [None] * len(clean) if rows else clean
         rows.append([*front, *(la for la, k in zip(labels, kinds, strict=True) if k == kind)])
@@ -123,22 +162,20 @@ def panel_rows(dataset: xr.Dataset) -> list[list[str | None]]:
 
 
 def draw_panel(
-    axis: Axes, panel: xr.Dataset, band: xr.DataArray, reference: str, span: float
+    axis: Axes, panel: xr.Dataset, band: xr.DataArray, reference: str | None, span: float, line: str
 ) -> None:
-    """Draw the lines and bands of one noise; the axis spans `span`, and nothing above 1."""
-    kind, level = panel.noise_type.item(), panel.noise_level.item()
-    axis.set_title(TITLES.get(kind, f"{kind} {{level:g}}").format(level=level))
+    """Draw the lines and bands of one panel; the axis spans `span`, and nothing above 1."""
     times = panel.time.values
-    solvers = panel.solver.values.tolist()
-    names = panel.solver_name.values if "solver_name" in panel.coords else panel.solver.values
-    lines = iter(LINES * len(solvers))
-    for solver, name in zip(solvers, names, strict=True):
-        values = panel.accuracy.sel(solver=solver).values
-        if solver == reference:
+    labels = panel[line].values.tolist()
+    names = panel[f"{line}_name"].values if f"{line}_name" in panel.coords else labels
+    looks = iter(LINES * len(labels))
+    for label, name in zip(labels, names, strict=True):
+        values = panel.accuracy.sel({line: label}).values
+        if label == reference:
             axis.axhline(values[0], label=name, color="0.25", linestyle="--", linewidth=0.9)
             continue
-        look = next(lines)
-        low, high = (band.sel(solver=solver, ci_bound=bound) for bound in ("lower", "upper"))
+        look = next(looks)
+        low, high = (band.sel({line: label, "ci_bound": bound}) for bound in ("lower", "upper"))
         axis.fill_between(times, low, high, color=look["color"], alpha=0.18, linewidth=0)
         axis.plot(times, values, label=name, **look)
     middle = (np.nanmin(band) + np.nanmax(band)) / 2
