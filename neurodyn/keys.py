@@ -42,17 +42,17 @@ class CosineKeys:
         plain = of_nodes(activity, key)
         return cls(unit_length(plain - plain.mean(1, keepdim=True) if centred else plain), q, mean)
 
-    def pooled(self, waves: Float[Tensor, "sample node n"]) -> Float[Tensor, "sample dim n"]:
+    def pooled(self, waves: Float[Tensor, "sample n node"]) -> Float[Tensor, "sample n dim"]:
         """Return the sums over nodes of keys times some weights."""
-        return torch.bmm(self.k.transpose(1, 2), waves)
+        return torch.bmm(waves, self.k)
 
-    def read(self, pooled: Float[Tensor, "sample dim n"]) -> Float[Tensor, "sample node n"]:
+    def read(self, pooled: Float[Tensor, "sample n dim"]) -> Float[Tensor, "sample n node"]:
         """Return the products of each node's query with pooled keys."""
-        return torch.bmm(self.q, pooled)
+        return torch.bmm(pooled, self.q.transpose(1, 2))
 
     def agree(self, query: Float[Tensor, "sample dim"]) -> Float[Tensor, "sample node"]:
         """Return the products of each node's key with one query."""
-        return torch.bmm(self.k, query[..., None])[..., 0]
+        return torch.bmm(query[:, None], self.k.transpose(1, 2))[:, 0]
 
     def mean_squares(self) -> tuple[Tensor, Tensor]:
         """Return 1 for keys and queries: there is nothing left to divide by."""
@@ -74,46 +74,50 @@ class DotKeys:
         (channel, dim), or (unit, dim): each unit has its own.
     centred : bool
         Take the layer's mean off keys and queries.
+    squares : tuple of two Tensor, optional
+        What `mean_squares` returns, if it is known.
     """
 
-    def __init__(self, activity: Tensor, key: Tensor, query: Tensor, centred: bool) -> None:
+    def __init__(
+        self, activity: Tensor, key: Tensor, query: Tensor, centred: bool,
+        squares: tuple[Tensor, Tensor] | None = None,
+    ) -> None:  # fmt: skip
         self.maps = activity.ndim > 2
         self.m = by_node(activity) if self.maps else activity
-        self.key, self.query, self.centred = key, query, centred
+        self.key, self.query, self.centred, self.squares = key, query, centred, squares
         self.nodes = self.m.shape[1]
         self.mean = self.m.mean(1) if self.maps else activity / self.nodes
         self.mean_query = self.mean @ query
 
-    def pooled(self, waves: Float[Tensor, "sample node n"]) -> Float[Tensor, "sample dim n"]:
+    def pooled(self, waves: Float[Tensor, "sample n node"]) -> Float[Tensor, "sample n dim"]:
         """Return the sums over nodes of keys times some weights."""
-        if self.maps:
-            total = torch.bmm(self.m.transpose(1, 2), waves)
-        else:
-            total = self.m[..., None] * waves
+        total = torch.bmm(waves, self.m) if self.maps else waves * self.m[:, None]
         if self.centred:
-            total = total - self.mean[..., None] * waves.sum(1, keepdim=True)
-        return torch.matmul(self.key.T, total)
+            total = total - waves.sum(2, keepdim=True) * self.mean[:, None]
+        return total @ self.key
 
-    def read(self, pooled: Float[Tensor, "sample dim n"]) -> Float[Tensor, "sample node n"]:
+    def read(self, pooled: Float[Tensor, "sample n dim"]) -> Float[Tensor, "sample n node"]:
         """Return the products of each node's query with pooled keys."""
-        return self._met(torch.matmul(self.query, pooled))
+        return self._met(pooled @ self.query.T)
 
     def agree(self, query: Float[Tensor, "sample dim"]) -> Float[Tensor, "sample node"]:
         """Return the products of each node's key with one query."""
-        return self._met((query @ self.key.T)[..., None])[..., 0]
+        return self._met((query @ self.key.T)[:, None])[:, 0]
 
-    def _met(self, weight: Float[Tensor, "sample channel n"]) -> Float[Tensor, "sample node n"]:
+    def _met(self, weight: Float[Tensor, "sample n channel"]) -> Float[Tensor, "sample n node"]:
         """Return the products of each node's activity with weights, its layer's mean taken off."""
-        met = torch.bmm(self.m, weight) if self.maps else weight * self.m[..., None]
+        met = torch.bmm(weight, self.m.transpose(1, 2)) if self.maps else weight * self.m[:, None]
         if self.centred:
-            met = met - torch.bmm(self.mean[:, None], weight)
+            met = met - torch.bmm(weight, self.mean[..., None])
         return met
 
     def mean_squares(self) -> tuple[Tensor, Tensor]:
         """Return the mean squared length of keys and of queries, (sample,) each."""
+        if self.squares is not None:
+            return self.squares
         found = []
         second = torch.bmm(self.m.transpose(1, 2), self.m) if self.maps else None
-        for weight in (self.key, self.query):
+        for weight in (self.key,) if self.query is self.key else (self.key, self.query):
             if second is not None:
                 square = ((second @ weight) * weight).sum((1, 2)) / self.nodes
             else:
@@ -121,7 +125,7 @@ class DotKeys:
             if self.centred:
                 square = (square - (self.mean @ weight).square().sum(1)).clamp_min(0)
             found.append(square)
-        return found[0], found[1]
+        return found[0], found[-1]
 
 
 Keys = CosineKeys | DotKeys

@@ -64,7 +64,7 @@ class PhaseAgreement(TappedDynamics):
         Of keys and queries.
     coupling : {"pairwise", "global"}
         "pairwise" is the equation above. "global" is the other reading of the published figure,
-        one query for all: :math:`\tau \dot\phi_i = \frac1\kappa (\langle k_i, \bar q \rangle -
+        one query for all: :math:`\tau \dot\phi_i = \frac1\kappa (\langle k_i, \bar q \rangle / s -
         \epsilon) R \sin(\Psi - \phi_i)` with :math:`\bar q` the mean over layers of their mean
         queries (which are not centred) and :math:`R e^{i\Psi}` the mean of :math:`e^{i\phi}`,
         weighted by N. It cannot tell more than two groups apart.
@@ -233,6 +233,8 @@ class PhaseAgreement(TappedDynamics):
         if isinstance(first, CosineKeys):
             drive |= {"first key": first.k, "first query": first.q}
             drive["first mean query"] = first.mean_query
+        else:
+            drive["first key square"], drive["first query square"] = first.mean_squares()
         return drive
 
     def initial_state(self, drive: Drive, generator: torch.Generator | None = None) -> State:
@@ -266,7 +268,7 @@ class PhaseAgreement(TappedDynamics):
     def activities(self, state: State, drive: Drive) -> list[Tensor]:
         """Return m of every tap: in logits, say, a unit below 0 is silent."""
         found = self.taps.sweep_waves(self.backbone, drive, state, self.modulation)
-        return [m.relu() for m in found]
+        return [m if n in self.taps.at_input else m.relu() for n, m in enumerate(found)]
 
     def readout(self, state: State, drive: Drive) -> Float[Tensor, "sample category"]:
         """Return the network's output with its connections scaled by the phases."""
@@ -280,16 +282,22 @@ class PhaseAgreement(TappedDynamics):
 
     def keys_of(self, n: int, activity: Tensor) -> Keys:
         """Return the keys and queries of tap n."""
-        key = self.key_weights[n]
-        query = key if self.symmetric else self.query_weights[n]
         make = CosineKeys.of if self.keys == "cosine" else DotKeys
-        return make(activity, key, query, self.centred)
+        return make(activity, *self.weights_of(n), self.centred)
+
+    def weights_of(self, n: int) -> tuple[Tensor, Tensor]:
+        """Return K and Q of tap n."""
+        key = self.key_weights[n]
+        return key, key if self.symmetric else self.query_weights[n]
 
     def layers(self, activities: list[Tensor], drive: Drive) -> list[Keys]:
-        """Return the keys and queries of all taps; those of the first are in the drive."""
-        if self.keys == "dot":
-            return [self.keys_of(n, m) for n, m in enumerate(activities)]
-        first = CosineKeys(drive["first key"], drive["first query"], drive["first mean query"])
+        """Return the keys and queries of all taps; of the first, what does not change is known."""
+        first: Keys
+        if self.keys == "cosine":
+            first = CosineKeys(drive["first key"], drive["first query"], drive["first mean query"])
+        else:
+            squares = drive["first key square"], drive["first query square"]
+            first = DotKeys(activities[0], *self.weights_of(0), self.centred, squares)
         return [first, *(self.keys_of(n, m) for n, m in enumerate(activities[1:], 1))]
 
     def agreement(self, activities: list[Tensor], state: State, drive: Drive) -> State:
@@ -303,9 +311,9 @@ class PhaseAgreement(TappedDynamics):
             query = torch.stack([layer.mean_query for layer in layers]).mean(0) / size
             for layer, z in zip(layers, waves, strict=True):
                 agree = layer.agree(query) - self.desynchrony
-                pulls.append(agree * torque(z, mean[:, None]))
+                pulls.append(agree * torque(z, mean))
         else:
-            push = self.desynchrony * mean[:, None]
+            push = self.desynchrony * mean
             for layer, z in zip(layers, waves, strict=True):
                 pulls.append(torque(z, layer.read(everyone) - push))
         return tuple(pull.view_as(phase) for pull, phase in zip(pulls, state, strict=True))
@@ -335,7 +343,7 @@ class PhaseAgreement(TappedDynamics):
         layers = self.layers(self.activities(state, drive), drive)
         mean, everyone = pooled(layers, [on_circle(phase) for phase in state])
         agree = everyone.square().sum((1, 2)) * length_of(layers)[:, 0]
-        push = mean.square().sum(1)
+        push = mean.square().sum((1, 2))
         return -(agree - self.desynchrony * push) / (2 * self.kappa)
 
     def config(self) -> dict[str, Any]:
@@ -373,22 +381,26 @@ class PhaseAgreement(TappedDynamics):
 
 
 def pooled(layers: Sequence[Keys], waves: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return (c, s) and (C, S) / size: sums over all nodes, each layer with the same weight."""
-    weights = [1 / (len(waves) * z.shape[1]) for z in waves]
-    mean = torch.stack([w * z.sum(1) for w, z in zip(weights, waves, strict=True)]).sum(0)
+    """Return (c, s) and (C, S) / size: sums over all nodes, each layer with the same weight.
+
+    Their shapes are (sample, 2, 1) and (sample, 2, dim).
+    """
+    weights = [1 / (len(waves) * z.shape[2]) for z in waves]
+    sums = [w * z.sum(2, keepdim=True) for w, z in zip(weights, waves, strict=True)]
     keys = [w * layer.pooled(z) for w, layer, z in zip(weights, layers, waves, strict=True)]
-    return mean, torch.stack(keys).sum(0) / length_of(layers)[..., None]
+    size = length_of(layers)[..., None]
+    return torch.stack(sums).sum(0), torch.stack(keys).sum(0) / size
 
 
-def on_circle(phase: Tensor) -> Float[Tensor, "sample node 2"]:
+def on_circle(phase: Tensor) -> Float[Tensor, "sample 2 node"]:
     """Return cosines and sines."""
     flat = phase.flatten(1)
-    return torch.stack([flat.cos(), flat.sin()], -1)
+    return torch.stack([flat.cos(), flat.sin()], 1)
 
 
 def torque(z: Tensor, field: Tensor) -> Float[Tensor, "sample node"]:
     """Return cos phi times the imaginary part of a field, minus sin phi times its real part."""
-    return torch.addcmul(z[..., 0] * field[..., 1], z[..., 1], field[..., 0], value=-1)
+    return torch.addcmul(z[:, 0] * field[:, 1], z[:, 1], field[:, 0], value=-1)
 
 
 def length_of(layers: Sequence[Keys]) -> Float[Tensor, "sample 1"]:

@@ -26,7 +26,8 @@ class Waves(Backbone):
     :math:`1 + a \cos(\phi_i - \phi_j)`, biases are not. A stage that is affine (convolution, mean
     pooling, skips, normalisation) has its weights for connections, exactly; in one with modules
     that are not (max-pooling, activations within a block), connections are those of the working
-    point. What lies below the first tap has no phase and is not modulated.
+    point. What lies below the first tap has no phase and is not modulated, nor is what lies above
+    the last.
 
     A tapped ``nn.ReLU`` is modulated in what it rectifies. Any other module in its output, and that
     is rectified again if the module never returns anything negative.
@@ -98,11 +99,8 @@ class Waves(Backbone):
             def tried(*args: Any, **kwargs: Any) -> Any:
                 nonlocal between
                 out = forward(*args, **kwargs)
-                if (
-                    passed
-                    and name not in found
-                    and affine(forward, args, kwargs, generator) is False
-                ):
+                new = passed and name not in found and isinstance(out, Tensor)
+                if new and not affine(forward, args, kwargs, generator):
                     found.append(name)
                     between |= passed == 1
                 return out
@@ -159,7 +157,8 @@ class Waves(Backbone):
                 raise ValueError(
                     f"phases cannot be carried to {name!r}: below it the network does something "
                     "that is not affine outside of any module (such as torch.relu or max_pool2d "
-                    "called as functions). Make it a module, such as nn.ReLU(), or tap further up"
+                    "called as functions), or in one that takes or returns more than one tensor. "
+                    "Make it a module of one, such as nn.ReLU(), or tap further up"
                 )
 
     def _choose(
@@ -201,7 +200,7 @@ class Waves(Backbone):
             def visit(n: int, feedforward: Tensor) -> Tensor:
                 if n == 1:
                     drive[SECOND] = feedforward
-                return feedforward
+                return feedforward if n else first
 
             self._run(network, drive, visit, range(2), at_input=self.at_input)
         return drive
@@ -331,14 +330,17 @@ class Waves(Backbone):
 
 
 def nearly(got: Tensor, right: Tensor) -> bool:
-    """Tell if two tensors are the same to a thousandth of the largest number."""
+    """Tell if two tensors are the same to a hundredth of the largest number."""
     return got.shape == right.shape and bool(
-        (got - right).abs().max() <= 1e-3 * right.abs().max() + 1e-12
+        (got - right).abs().max() <= 1e-2 * right.abs().max() + 1e-12
     )
 
 
 def affine(forward: Callable, args: Any, kwargs: Any, generator: torch.Generator) -> bool:
-    """Try if a module is affine in its one input; taken to be if its input has another form."""
+    """Try if a module is affine in its one input; taken to be if its input has another form.
+
+    To a precision that convolutions on a GPU have by default (TF32).
+    """
     if len(args) != 1 or not isinstance(args[0], Tensor) or not args[0].is_floating_point():
         return True
     x = args[0]
@@ -347,7 +349,7 @@ def affine(forward: Callable, args: Any, kwargs: Any, generator: torch.Generator
         forward(v, **kwargs) for v in (a.clone(), b.clone(), a + b, torch.zeros_like(x))
     )
     scale = max(float(v.abs().max()) for v in (fa, fb, both, none))
-    return float((fa + fb - both - none).abs().max()) <= 1e-4 * scale
+    return float((fa + fb - both - none).abs().max()) <= 3e-3 * scale
 
 
 def is_zero(scale: float | Tensor) -> bool:
