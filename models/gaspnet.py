@@ -23,11 +23,13 @@ MATCHED = (28, 31, 34, 16)
 SHAPES = ((32, 32), (16, 16), (8, 8), (16,), (10,))
 """Of the phases: 1,370 nodes."""
 KINDS = (
-    "cnn", "matched", "gattanet", "random", "ideal", "gaspnet", "gaspnet-rk4", "global", "eps0",
+    "cnn", "matched", "gattanet", "random", "ideal", "gaspnet", "gaspnet-rk4", "synchrony",
+    "global", "eps0",
 )  # fmt: skip
 Kind = Literal[
-    "cnn", "matched", "gattanet", "random", "ideal", "gaspnet", "gaspnet-rk4", "global", "eps0"
-]
+    "cnn", "matched", "gattanet", "random", "ideal", "gaspnet", "gaspnet-rk4", "synchrony",
+    "global", "eps0",
+]  # fmt: skip
 
 
 def gaspnet(
@@ -53,7 +55,8 @@ def gaspnet(
     ----------
     kind : str
         "gaspnet": epsilon, kappa and modulations are parameters; trained with Euler's method.
-        "gaspnet-rk4": the same, trained with rk4. "global": one query for all nodes.
+        "gaspnet-rk4": the same, trained with rk4. "synchrony": the same, with masks of the objects
+        at hand in training, for a loss of phases. "global": one query for all nodes.
         "eps0": epsilon stays 0. "random": phases stay as drawn, uniformly. "ideal": phases stay as
         masks say (`ideal_state`), convolutional layers only: connections into dense layers are not
         modulated, because a phase for a category would give its label away. "gattanet": global
@@ -152,9 +155,19 @@ def ideal_state(masks: Bool[Tensor, "sample group y x"]) -> tuple[Tensor, ...]:
     for shape in SHAPES:
         if len(shape) == 1:
             phases.append(torch.zeros(len(masks), *shape, device=masks.device))
-            continue
-        share = F.adaptive_avg_pool2d(masks.float(), shape)
-        most = share * (share == share.amax(1, keepdim=True))
-        groups = torch.cat([share.amax(1, keepdim=True) == 0, most > 0], 1)
-        phases.append(ideal_phases(groups.float(), channels=1)[:, 0])
+        else:
+            groups = groups_of(masks, shape).float()
+            phases.append(ideal_phases(groups, channels=1)[:, 0])
     return tuple(phases)
+
+
+def groups_of(
+    masks: Bool[Tensor, "sample group y x"], shape: Sequence[int]
+) -> Bool[Tensor, "sample group y x"]:
+    """Return the background and each object at the resolution of a layer.
+
+    A location belongs to the object that covers most of it, if one covers any.
+    """
+    share = F.adaptive_avg_pool2d(masks.float(), (shape[0], shape[1]))
+    most = share.amax(1, keepdim=True)
+    return torch.cat([most == 0, (share == most) & (share > 0)], 1)

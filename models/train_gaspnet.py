@@ -36,6 +36,9 @@ def train_gaspnet(
     there with its own dynamics, and sees as many images as every other: the loss (binary
     cross-entropy of ten sigmoids) is averaged over three times of a run of 6 published steps (3 for
     attention), with gradients through the solver. The wider network learns both stages by itself.
+    The kind "synchrony" is shown the masks of objects as well: to the loss is added the
+    cluster-synchrony loss of the last phases (`neurodyn.models.binding.synchrony_loss`), the mean
+    over the convolutional layers, the background a group.
 
     Each network is kept as it is finished, and each epoch of a stage; the same command goes on from
     there.
@@ -87,8 +90,11 @@ def untrained(kind: str, seed: int) -> nn.Module:
     return gaspnet(kind, seed=seed)  # type: ignore[arg-type]
 
 
-def scenes_for(model: nn.Module, kind: str, n: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return images, phases at t = 0 in half precision (none for networks without), and targets."""
+def scenes_for(model: nn.Module, kind: str, n: int, seed: int) -> tuple[Tensor, ...]:
+    """Return images, phases at t = 0 in half precision (none for networks without), targets, masks.
+
+    Masks only for the kind that is taught with them.
+    """
     scenes = nd.stimuli.multi_digits(n, seed=seed)
     if not isinstance(model, PhaseAgreement):
         phases = torch.zeros(n, 0)
@@ -98,7 +104,8 @@ def scenes_for(model: nn.Module, kind: str, n: int, seed: int) -> tuple[Tensor, 
         drawn = generator(seed)
         like = {"stimulus": torch.zeros(n, 1)}
         phases = torch.cat([p.flatten(1) for p in model.initial_state(like, drawn)], 1)
-    return scenes.images, phases.half(), scenes.target
+    masks = (scenes.masks,) if kind == "synchrony" else ()
+    return scenes.images, phases.half(), scenes.target, *masks
 
 
 PLAN = Plan("gaspnet", untrained, scenes_for)

@@ -1,6 +1,7 @@
 """Training in two stages: a network alone, then each kind of it with its own dynamics."""
 
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,13 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 import neurodyn as nd
 from neurodyn.cells import cell, in_processes
-from neurodyn.dynamics import Dynamics
-from neurodyn.models.gaspnet import SHAPES
+from neurodyn.dynamics import Dynamics, State
+from neurodyn.models.binding import synchrony_loss
+from neurodyn.models.gaspnet import SHAPES, groups_of
 from neurodyn.models.train_komplexnet import detection_loss, exact, generator, load, store
 from neurodyn.phase_agreement import PhaseAgreement
 from neurodyn.train import make_fabric, run_epochs
@@ -37,13 +39,13 @@ class Plan:
     make : callable
         Kind and seed to an untrained model: a `Dynamics` with a ``backbone``, or a network.
     scenes : callable
-        Model, kind, number and seed to images, phases at t = 0 (of no columns for models without)
-        and targets of several categories.
+        Model, kind, number and seed to images, phases at t = 0 (of no columns for models without),
+        targets of several categories and, where phases are to be taught too, masks of objects.
     """
 
     name: str
     make: Callable[[str, int], nn.Module]
-    scenes: Callable[[nn.Module, str, int, int], tuple[Tensor, Tensor, Tensor]]
+    scenes: Callable[[nn.Module, str, int, int], tuple[Tensor, ...]]
 
 
 def two_stages(
@@ -151,26 +153,40 @@ class Reading(nn.Module):
         super().__init__()
         self.model, self.method = model, method
 
-    def forward(self, images: Tensor, phases: Tensor, target: Tensor) -> Float[Tensor, " quantity"]:
-        """Read a batch."""
-        readouts = [*self.readouts(images, phases)]
+    def forward(
+        self, images: Tensor, phases: Tensor, target: Tensor, *masks: Tensor
+    ) -> Float[Tensor, " quantity"]:
+        """Read a batch; with masks, add how far the last phases are from one cluster for each."""
+        readouts, last = self.readouts(images, phases)
         losses = torch.stack([detection_loss(logits, target) for logits in readouts])
-        return torch.stack([losses.mean(0).sum(), exact(readouts[-1], target).sum()])
+        total = losses.mean(0).sum()
+        if masks:
+            total = total + ungrouped(last, masks[0]).sum()
+        return torch.stack([total, exact(readouts[-1], target).sum()])
 
-    def readouts(self, images: Tensor, phases: Tensor) -> Sequence[Tensor]:
-        """Return the logits at each time that counts."""
+    def readouts(self, images: Tensor, phases: Tensor) -> tuple[list[Tensor], State]:
+        """Return the logits at each time that counts, and the last state."""
         model = self.model
         if not isinstance(model, Dynamics):
-            return [model(images)]
+            return [model(images)], ()
         state = layers(phases.to(images)) if isinstance(model, PhaseAgreement) else None
         if isinstance(model, PhaseAgreement) and model.frozen and state is not None:
-            return [model.readout(state, model.drive(images))]
+            return [model.readout(state, model.drive(images))], state
         times = READ["phases" if state is not None else "attention"]
-        run = nd.integrate(
-            model, images, [0.0, *times], initial_state=state, method=self.method, record="readout"
-        )
+        run = nd.integrate(model, images, [0.0, *times], initial_state=state, method=self.method)
         assert run.readout is not None
-        return list(run.readout[1:])
+        return list(run.readout[1:]), tuple(part[-1] for part in run.states)
+
+
+def ungrouped(phases: State, masks: Bool[Tensor, "sample group y x"]) -> Float[Tensor, " sample"]:
+    """Return the mean over layers of maps of the cluster-synchrony loss, background as a group."""
+    losses = []
+    for phase in phases:
+        if phase.ndim > 2:
+            groups = groups_of(masks, phase.shape[1:]).to(phase)
+            everyone = torch.full_like(phase[:, None], math.inf)
+            losses.append(synchrony_loss(phase[:, None], everyone, groups)[0])
+    return torch.stack(losses).mean(0)
 
 
 def layers(phases: Float[Tensor, "sample node"]) -> tuple[Tensor, ...]:
