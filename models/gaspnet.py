@@ -1,11 +1,8 @@
 """GASPnet: a convolutional network whose phases synchronise by agreement; and its controls."""
 
-import math
 from collections.abc import Sequence
-from importlib.resources import files
 from typing import Any, Literal
 
-import safetensors.torch
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool
@@ -13,7 +10,8 @@ from torch import Tensor, nn
 
 from neurodyn.agreement import GlobalAttention
 from neurodyn.models.binding import ideal_phases
-from neurodyn.models.gattanet import TAPS, plain
+from neurodyn.models.gattanet import TAPS, load_shipped, plain
+from neurodyn.models.pc_shallow import initialise_rectified
 from neurodyn.phase_agreement import PhaseAgreement
 
 WIDTHS = (26, 30, 32, 16)
@@ -44,7 +42,8 @@ def gaspnet(
     Three convolutions (26 channels of 32 x 32, 30 of 16 x 16, 32 of 8 x 8) and two dense layers
     (16 and 10 units), with one phase per location and per unit: 1,370 phases, keys and queries of
     dimension 16. For grey images it has 48,936 parameters, for colour 49,404; keys and queries add
-    3,648, and epsilon, kappa and the five modulations 7.
+    3,648, and epsilon, kappa and the five modulations 7 (the first of which, of connections from
+    an image that has no phase, is not used).
 
     *Provenance*: GASPnet-style, reconstructed. The sizes are read off the published figure (which
     prints 1347 nodes where its own layers have 1370). Reconstructed: 3x3 kernels, mean pooling,
@@ -114,29 +113,14 @@ def gaspnet(
                 "weights ship for the seeds 0, 1 and 2 and grey images, not for "
                 f"seed={seed!r}, channels={channels!r}"
             )
-        weights = files("neurodyn.models").joinpath(f"gaspnet-{kind}-{seed}.safetensors")
-        halves = safetensors.torch.load(weights.read_bytes())
-        model.load_state_dict({name: value.float() for name, value in halves.items()})
+        load_shipped(model, f"gaspnet-{kind}-{seed}")
     return model.eval()
 
 
 def rectified(widths: Sequence[int], channels: int, seed: int) -> nn.Sequential:
-    r"""Return the network alone, untrained: weights normal with variance 2 / fan-in.
-
-    Biases are 0, those of the output :math:`\log(.2 / .8)`, the log odds of two categories of ten:
-    with the usual, smaller weights most of the 16 units fall silent as training begins.
-
-    References
-    ----------
-    He, Zhang, Ren & Sun (2015), Delving deep into rectifiers, arXiv:1502.01852.
-    """
+    """Return the network alone, untrained: see `initialise_rectified`; two categories of ten."""
     network = plain(widths=widths, channels=channels, pool=nn.AvgPool2d, seed=seed)
-    generator = torch.Generator().manual_seed(seed)
-    layers = [part for part in network if isinstance(part, nn.Conv2d | nn.Linear)]
-    for layer in layers:
-        nn.init.kaiming_normal_(layer.weight, generator=generator)
-        nn.init.constant_(layer.get_parameter("bias"), 0.0)
-    nn.init.constant_(layers[-1].get_parameter("bias"), math.log(0.2 / 0.8))
+    initialise_rectified(network, 0.2, torch.Generator().manual_seed(seed))
     return network
 
 

@@ -67,7 +67,7 @@ def gattanet(
     size : {"toy", "small", "resnet18", "resnet50"}
         The network.
     classes : int, optional
-        10; of resnet18 100, of resnet50 1000.
+        10; of resnet18 100, of resnet50 1000, or as many as `weights` have.
     channels : int
         Of the images.
     image_size : int, optional
@@ -125,9 +125,15 @@ def gattanet(
         example=torch.zeros(1, channels, image_size, image_size, device="cpu"),
     ).eval()  # fmt: skip
     if pretrained:
+        if (agreement, state) != ("tanh", "maps"):
+            raise ValueError(
+                "pretrained weights were trained with agreement='tanh' and state='maps', not with "
+                f"{agreement!r} and {state!r}"
+            )
         if pretrained not in (True, "euler", "rk4"):
             raise ValueError(f"pretrained={pretrained!r} is not one of False, 'euler', 'rk4'")
-        load_shipped(model, "gattanet-rk4" if pretrained == "rk4" else "gattanet", seed, size)
+        kind = "gattanet-rk4" if pretrained == "rk4" else "gattanet"
+        load_shipped(model, shipped(kind, seed, size))
     return model
 
 
@@ -187,7 +193,7 @@ def plain(
     network.to_empty(device="cpu")
     initialise(network, torch.Generator().manual_seed(seed))
     if pretrained:
-        load_shipped(network, "cnn", seed, size)
+        load_shipped(network, shipped("cnn", seed, size))
     return network.eval()
 
 
@@ -226,7 +232,7 @@ def matched_cnn(
         size, widths=widths, classes=classes, channels=channels, image_size=image_size, seed=seed
     )
     if pretrained:
-        load_shipped(network, "matched", seed, size)
+        load_shipped(network, shipped("matched", seed, size))
     return network
 
 
@@ -269,16 +275,22 @@ def four(widths: Sequence[int]) -> tuple[int, ...]:
     return tuple(widths)
 
 
-def load_shipped(model: nn.Module, kind: str, seed: int, size: str) -> None:
-    """Load ``gattanet-<kind>-<seed>.safetensors``, half precision, of the size "small"."""
+def shipped(kind: str, seed: int, size: str) -> str:
+    """Return the name of weights that ship: of the size "small" only."""
     if size != "small":
         raise ValueError(f"weights ship for size='small' only, not {size!r}")
-    name = f"gattanet-{kind}-{seed}.safetensors"
-    place = files("neurodyn.models").joinpath(name)
+    return f"gattanet-{kind}-{seed}"
+
+
+def load_shipped(model: nn.Module, stem: str) -> None:
+    """Load ``<stem>.safetensors``, half precision, from this package."""
+    place = files("neurodyn.models").joinpath(f"{stem}.safetensors")
     if not place.is_file():
-        known = [p.name for p in files("neurodyn.models").iterdir() if "gattanet-" in p.name]
+        of = stem.split("-")[0] + "-"
+        known = sorted(p.name for p in files("neurodyn.models").iterdir() if of in p.name)
         raise ValueError(
-            f"no weights {name} ship with this package; there are {sorted(known) or 'none'}"
+            f"no weights {place.name} ship with this package; there are "
+            f"{', '.join(known) or 'none'}"
         )
     halves: dict[str, Tensor] = safetensors.torch.load(place.read_bytes())
-    load_weights(model, halves, name)
+    load_weights(model, {name: value.float() for name, value in halves.items()}, place.name)

@@ -154,3 +154,21 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
             bound = 1 / math.sqrt(layer.weight[0].numel())
             for parameter in layer.parameters(recurse=False):
                 nn.init.uniform_(parameter, -bound, bound, generator=generator)
+
+
+def initialise_rectified(network: nn.Module, share: float, generator: torch.Generator) -> None:
+    r"""Draw weights for rectifiers: normal with variance 2 / fan-in, from a generator.
+
+    Biases are 0, those of the last layer the log odds :math:`\log(s / (1 - s))` of a category that
+    is shown in a share s of the images. With the smaller weights of `initialise` narrow layers fall
+    silent as training begins, or wait long.
+
+    References
+    ----------
+    He, Zhang, Ren & Sun (2015), Delving deep into rectifiers, arXiv:1502.01852.
+    """
+    layers = [part for part in network.modules() if isinstance(part, nn.Conv2d | nn.Linear)]
+    for layer in layers:
+        nn.init.kaiming_normal_(layer.weight, generator=generator)
+        nn.init.constant_(layer.get_parameter("bias"), 0.0)
+    nn.init.constant_(layers[-1].get_parameter("bias"), math.log(share / (1 - share)))

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from neurodyn.models.pc_shallow import initialise
 
-HE = "He, Zhang, Ren & Sun (2016), Deep residual learning, arXiv:1512.03385"
-
 
 class BasicBlock(nn.Module):
     r"""Two convolutions of 3x3 and a skip.

@@ -18,6 +18,8 @@ PROVENANCE = "GAttANet-style, reconstructed"
 AGREEMENTS = ("tanh", "raw", "cosine")
 BOUND = {"maps": 0.25, "query": 1.0}
 """The largest gain times agreement at which one unit's raw feedback has a stable fixed point."""
+HIDDEN = 2
+"""Published steps after which raw agreement that may blow up warns."""
 EPSILON = 0.01
 r"""The smooth floor of squared lengths in a cosine, relative to what untrained weights give where
 the root mean square activity is 1: d for a key of a position, d / units for a key of a unit, and
@@ -89,7 +91,7 @@ class GlobalAttention(TappedDynamics):
     ----------
     gain : Parameter
         :math:`\alpha`, (layer,).
-    keys, queries : ParameterList
+    key_weights, query_weights : ParameterList
         :math:`K_l, Q_l`, each (channel, d) or (unit, d).
     step : float
         One published step, ``time_constant``.
@@ -107,9 +109,10 @@ class GlobalAttention(TappedDynamics):
     Raw agreement is quadratic in the activity and feeds back on it. For one unit, with
     :math:`g = A(0)`, da/dt = -a + g (1 + alpha a)^2 has a fixed point only if
     :math:`\alpha g \le 1/4` and reaches infinity in finite time beyond; one or two steps do not
-    show it. A run that starts with :math:`\max \alpha_l A_l(0)` above that bound warns. The bound
-    is exact for one unit; for networks it is a rule (reconstructed). A raw query is linear for one
-    unit: it grows without limit, exponentially, from 1 on.
+    show it. A run of more than two published steps whose stimulus has :math:`\max \alpha_l A_l(0)`
+    above that bound warns. The bound is exact for one unit; for networks it is a rule
+    (reconstructed). A raw query is linear for one unit: it grows without limit, exponentially,
+    from 1 on.
 
     Notes
     -----
@@ -169,7 +172,7 @@ class GlobalAttention(TappedDynamics):
         gains = per_layer("gain", gain, len(self.taps.names))
         like = next(backbone.parameters(), torch.empty(()))
         self.gain = nn.Parameter(torch.tensor(gains, dtype=like.dtype, device=like.device))
-        self.keys, self.queries = nn.ParameterList(), nn.ParameterList()
+        self.key_weights, self.query_weights = nn.ParameterList(), nn.ParameterList()
         if example is not None:
             self.materialise(example)
 
@@ -190,7 +193,7 @@ class GlobalAttention(TappedDynamics):
             for weights in (keys, queries):
                 drawn = torch.randn(width, self.dim, generator=generator) / width**0.5
                 weights.append(nn.Parameter(drawn.to(like)))
-        self.keys, self.queries = nn.ParameterList(keys), nn.ParameterList(queries)
+        self.key_weights, self.query_weights = nn.ParameterList(keys), nn.ParameterList(queries)
         query = (Variable("query", ("component",), quantity="query", **about),)
         own = self.state_is == "maps"
         self._variables, self.observables = (tuple(maps), query) if own else (query, tuple(maps))
@@ -199,17 +202,26 @@ class GlobalAttention(TappedDynamics):
             for shape in shapes
         ]
 
+    def drive(self, stimulus: Float[Tensor, " sample ..."]) -> Drive:
+        """Return the network's own; of raw agreement, the largest gain times agreement at first."""
+        drive = super().drive(stimulus)
+        if self.agreement == "raw":
+            with torch.no_grad():
+                first = self.agreements(*self.respond(self.initial_state(drive), drive))
+                each = [(g * a).flatten(1).amax(1) for g, a in zip(self.gain, first, strict=True)]
+                drive["feedback"] = torch.stack(each).amax(0)
+        return drive
+
     def initial_state(self, drive: Drive, generator: torch.Generator | None = None) -> State:
-        """Return zeros: the plain network; warn where raw agreement would run away."""
+        """Return zeros: the plain network."""
         samples = len(drive["stimulus"])
         shapes = self.map_shapes if self.state_is == "maps" else [(self.dim,)]
-        state = tuple(drive["stimulus"].new_zeros(samples, *shape) for shape in shapes)
-        if self.agreement == "raw":
-            self.warn_of_blow_up(state, drive)
-        return state
+        return tuple(drive["stimulus"].new_zeros(samples, *shape) for shape in shapes)
 
     def forward(self, t: Tensor, state: State, drive: Drive) -> State:
         """Return da/dt of every layer, or dq/dt."""
+        if self.agreement == "raw" and t > HIDDEN * self.step:
+            self.warn_of_blow_up(drive["feedback"])
         activities, query = self.respond(state, drive)
         aim = [query] if self.state_is == "query" else self.agreements(activities, query)
         return tuple((new - old) / self.step for new, old in zip(aim, state, strict=True))
@@ -242,7 +254,7 @@ class GlobalAttention(TappedDynamics):
 
         self.taps.sweep(self.backbone, drive, visit)
         pooled = [u / u.shape[1] if u.ndim == 2 else by_channel(u).mean(2) for u in activities]
-        each = [p @ weights for p, weights in zip(pooled, self.queries, strict=True)]
+        each = [p @ weights for p, weights in zip(pooled, self.query_weights, strict=True)]
         return activities, torch.stack(each).mean(0)
 
     def gated(self, n: int, feedforward: Tensor, state: State) -> Tensor:
@@ -261,7 +273,7 @@ class GlobalAttention(TappedDynamics):
 
     def agree(self, n: int, u: Tensor, query: Float[Tensor, "sample d"]) -> Tensor:
         """Return <K^T u(p), q> = <u(p), K q> of layer n, bounded if so wanted."""
-        keys = self.keys[n]
+        keys = self.key_weights[n]
         weights = query @ keys.T
         product = u * weights if u.ndim == 2 else (weights[:, None] @ by_channel(u))[:, 0]
         if self.agreement == "cosine":
@@ -269,29 +281,27 @@ class GlobalAttention(TappedDynamics):
                 length2, floor = u.square() * keys.square().sum(1), self.dim / u.shape[1]
             else:
                 length2, floor = (keys.T @ by_channel(u)).square().sum(1), float(self.dim)
-            of_query = query.square().sum(1, keepdim=True) + EPSILON * self.dim / len(self.keys)
+            of_query = query.square().sum(1, keepdim=True) + EPSILON * self.dim / len(
+                self.key_weights
+            )
             product = product / ((length2 + EPSILON * floor) * of_query).sqrt()
         elif self.agreement == "tanh":
             product = product.tanh()
         return product.unflatten(1, self.map_shapes[n]) if u.ndim > 2 else product
 
-    @torch.no_grad()
-    def warn_of_blow_up(self, state: State, drive: Drive) -> None:
+    def warn_of_blow_up(self, feedback: Float[Tensor, " sample"]) -> None:
         """Warn if the first agreements are beyond what one unit's raw feedback can hold."""
-        first = self.agreements(*self.respond(state, drive))
-        feedback = [(g * a).flatten(1).amax(1) for g, a in zip(self.gain, first, strict=True)]
-        largest = torch.stack(feedback).amax(0)
-        beyond = int((largest > BOUND[self.state_is]).sum())
+        bound = BOUND[self.state_is]
+        beyond = int((feedback > bound).sum())
         if beyond:
             warnings.warn(
-                f"raw agreement starts beyond its stable range in {beyond} of {len(largest)} "
-                f"samples: gain times agreement is up to {float(largest.max()):.3g}, and one unit "
-                f"has a stable fixed point only up to {BOUND[self.state_is]:g} (exact for one "
-                "unit, a rule for networks). The state may reach infinity in finite time, which "
-                "one or two Euler steps hide. Use agreement='tanh' or 'cosine', which are "
-                "bounded, or a smaller gain",
+                f"raw agreement starts beyond its stable range in {beyond} of {len(feedback)} "
+                f"samples: gain times agreement is up to {float(feedback.max()):.3g}, and one unit "
+                f"has a stable fixed point only up to {bound:g} (exact for one unit, a rule for "
+                "networks). The state may reach infinity in finite time, which one or two Euler "
+                "steps hide. Use agreement='tanh' or 'cosine', which are bounded, or smaller gains",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=2,
             )
 
     def config(self) -> dict[str, Any]:
@@ -303,14 +313,6 @@ class GlobalAttention(TappedDynamics):
             "state": self.state_is,
             "provenance": PROVENANCE,
         }
-
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
-        if self.stimulus_shape is None and any(k.startswith(f"{prefix}keys.") for k in state_dict):
-            args[-1].append(
-                "keys and queries are not made yet, because the sizes of the layers are not known: "
-                "give GlobalAttention an `example` stimulus before loading weights"
-            )
-        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 def channel_axis(u: Tensor) -> int:

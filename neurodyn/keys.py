@@ -6,15 +6,19 @@ from torch import Tensor
 
 FLOOR = 0.05
 """Added to a key's length when it is divided by it, in mean lengths of its layer."""
-TINY = 1e-12
+ROUNDING = 1e-5
+"""The same of lengths before centring: where all nodes are alike, no key is left but rounding."""
+TINY = 1e-20
 
 
 class CosineKeys:
     r"""Keys divided by their length, of the nodes of one layer.
 
-    .. math:: \hat k_i = \frac{k_i}{|k_i| + 0.05\, \langle |k| \rangle}
+    .. math:: \hat k_i =
+        \frac{k_i}{|k_i| + 0.05\, \langle |k| \rangle + 10^{-5} \langle |k'| \rangle}
 
-    Their lengths have to be known, so that the keys of all nodes are computed, once.
+    with k' the keys before they are centred. Their lengths have to be known, so that the keys of
+    all nodes are computed, once.
 
     Parameters
     ----------
@@ -34,13 +38,10 @@ class CosineKeys:
 
         `key` and `query` are (channel, dim), or (unit, dim): each unit has its own.
         """
-        plain = of_nodes(activity, query)
-        mean = unit_length(plain).mean(1)
-        q = unit_length(plain - plain.mean(1, keepdim=True)) if centred else unit_length(plain)
+        q, mean = unit_length(of_nodes(activity, query), centred)
         if query is key:
             return cls(q, q, mean)
-        plain = of_nodes(activity, key)
-        return cls(unit_length(plain - plain.mean(1, keepdim=True) if centred else plain), q, mean)
+        return cls(unit_length(of_nodes(activity, key), centred)[0], q, mean)
 
     def pooled(self, waves: Float[Tensor, "sample n node"]) -> Float[Tensor, "sample n dim"]:
         """Return the sums over nodes of keys times some weights."""
@@ -141,7 +142,20 @@ def of_nodes(activity: Tensor, weight: Tensor) -> Float[Tensor, "sample node dim
     return by_node(activity) @ weight if activity.ndim > 2 else activity[..., None] * weight
 
 
-def unit_length(k: Float[Tensor, "sample node dim"]) -> Float[Tensor, "sample node dim"]:
-    """Return k / (|k| + .05 of the mean length)."""
-    length = (k.square().sum(2, keepdim=True) + TINY).sqrt()
-    return k / (length + FLOOR * length.mean(1, keepdim=True))
+def unit_length(
+    k: Float[Tensor, "sample node dim"], centred: bool
+) -> tuple[Float[Tensor, "sample node dim"], Float[Tensor, "sample dim"]]:
+    """Return keys over their length, centred if so wanted; and their mean without centring."""
+    length = lengths(k)
+    floor = length.mean(1, keepdim=True)
+    mean = (k / (length + (FLOOR + ROUNDING) * floor)).mean(1)
+    if not centred:
+        return k / (length + (FLOOR + ROUNDING) * floor), mean
+    k = k - k.mean(1, keepdim=True)
+    length = lengths(k)
+    return k / (length + FLOOR * length.mean(1, keepdim=True) + ROUNDING * floor), mean
+
+
+def lengths(k: Float[Tensor, "sample node dim"]) -> Float[Tensor, "sample node 1"]:
+    """Return |k|, with a gradient where k is 0."""
+    return (k.square().sum(2, keepdim=True) + TINY).sqrt()

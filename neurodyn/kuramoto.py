@@ -183,7 +183,7 @@ class Kuramoto(Dynamics):
         real, imaginary = self.field(cos, sin, drive["source"], drive)
         if self.phase_lag:
             cos, sin = (theta + self.phase_lag).cos(), (theta + self.phase_lag).sin()
-        return torch.addcmul(cos * imaginary, sin, real, value=-1)
+        return torque(cos, sin, real, imaginary)
 
     def field(
         self, cos: Tensor, sin: Tensor, source: Tensor, drive: Drive
@@ -246,6 +246,11 @@ class Kuramoto(Dynamics):
         }
         about = {"phase_lag": self.phase_lag, "normalize": str(self.normalize)}
         return super().config() | plain | about | {"coupling": type(self.coupling).__name__}
+
+
+def torque(cos: Tensor, sin: Tensor, real: Tensor, imaginary: Tensor) -> Tensor:
+    r"""Return how a field F pulls phases, :math:`\mathrm{Im}(e^{-i\theta} F)`."""
+    return torch.addcmul(cos * imaginary, sin, real, value=-1)
 
 
 def uniform_phases(like: Tensor, generator: torch.Generator) -> Tensor:

@@ -9,15 +9,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from neurodyn.dynamics import Drive, State
-from neurodyn.keys import TINY, CosineKeys, DotKeys, Keys
-from neurodyn.kuramoto import uniform_phases
+from neurodyn.keys import CosineKeys, DotKeys, Keys
+from neurodyn.kuramoto import torque, uniform_phases
+from neurodyn.phase_modulation import FIRST, PhaseModulated, is_zero
 from neurodyn.rates import per_layer
 from neurodyn.tapped import TappedDynamics
 from neurodyn.variable import Variable
-from neurodyn.waves import FIRST, Waves, is_zero
 
 GASPNET = "Alamia, Muzellec, Serre & VanRullen (2025), arXiv:2507.16674"
 PROVENANCE = "GASPnet-style, reconstructed: the body of the paper could not be read"
+LEAST = 1e-30
+"""Of a mean squared length, where a network is silent."""
 DIMS = {1: ("unit",), 3: ("y", "x")}
 
 
@@ -58,8 +60,8 @@ class PhaseAgreement(TappedDynamics):
         Any network. It is used, not copied; solve in evaluation mode.
     taps : sequence of str, or mapping
         Where phases live, as for `PredictiveCoding`. A tapped ``nn.ReLU`` is the published form:
-        what it rectifies is modulated. See `neurodyn.waves.Waves` for other modules. Connections
-        into the first tap are not modulated: an image has no phase.
+        what it rectifies is modulated; `neurodyn.phase_modulation.PhaseModulated` says how other
+        modules are. Connections into the first tap are not modulated: an image has no phase.
     dim : int
         Of keys and queries.
     coupling : {"pairwise", "global"}
@@ -96,7 +98,8 @@ class PhaseAgreement(TappedDynamics):
     spread : float
         In radians.
     time_constant : float
-        :math:`\tau`, which is also the published step.
+        :math:`\tau`, which is also the step of solvers with fixed steps. The published step is
+        not known.
     frozen : bool
         d phi / dt = 0: phases stay as they start, random or given.
     trainable : bool
@@ -178,7 +181,7 @@ class PhaseAgreement(TappedDynamics):
             raise ValueError(f"desynchrony = {desynchrony!r} must be finite")
         if not (math.isfinite(spread) and spread >= 0):
             raise ValueError(f"spread = {spread!r} must be finite and not negative, in radians")
-        self.taps: Waves = Waves(backbone, taps)
+        self.taps: PhaseModulated = PhaseModulated(backbone, taps)
         scale = [float(a) for a in per_layer("modulation", modulation, len(self.taps.names))]
         if not all(0 <= a <= 1 for a in scale):
             raise ValueError(f"modulation must be from 0 to 1, got {scale}")
@@ -267,12 +270,12 @@ class PhaseAgreement(TappedDynamics):
 
     def activities(self, state: State, drive: Drive) -> list[Tensor]:
         """Return m of every tap: in logits, say, a unit below 0 is silent."""
-        found = self.taps.sweep_waves(self.backbone, drive, state, self.modulation)
+        found = self.taps.sweep_phases(self.backbone, drive, state, self.modulation)
         return [m if n in self.taps.at_input else m.relu() for n, m in enumerate(found)]
 
     def readout(self, state: State, drive: Drive) -> Float[Tensor, "sample category"]:
         """Return the network's output with its connections scaled by the phases."""
-        found = self.taps.sweep_waves(self.backbone, drive, state, self.modulation)
+        found = self.taps.sweep_phases(self.backbone, drive, state, self.modulation)
         return self.taps.head(self.backbone, drive, tuple(found))
 
     def observe(self, name: str, t: Tensor, state: State, drive: Drive) -> Tensor:
@@ -311,11 +314,12 @@ class PhaseAgreement(TappedDynamics):
             query = torch.stack([layer.mean_query for layer in layers]).mean(0) / size
             for layer, z in zip(layers, waves, strict=True):
                 agree = layer.agree(query) - self.desynchrony
-                pulls.append(agree * torque(z, mean))
+                pulls.append(agree * torque(*z.unbind(1), *mean.unbind(1)))
         else:
             push = self.desynchrony * mean
             for layer, z in zip(layers, waves, strict=True):
-                pulls.append(torque(z, layer.read(everyone) - push))
+                field = layer.read(everyone) - push
+                pulls.append(torque(*z.unbind(1), *field.unbind(1)))
         return tuple(pull.view_as(phase) for pull, phase in zip(pulls, state, strict=True))
 
     def energy(self, state: State, drive: Drive) -> Float[Tensor, " sample"]:
@@ -356,7 +360,8 @@ class PhaseAgreement(TappedDynamics):
             }
         about = ("dim", "coupling", "keys", "centred", "symmetric", "start", "spread", "frozen")
         options = {name: getattr(self, name) for name in about}
-        return super().config() | constants | options | {"provenance": PROVENANCE}
+        known = {"provenance": PROVENANCE, "published_step_known": False}
+        return super().config() | constants | options | known
 
     @property
     def desynchrony(self) -> float | Tensor:
@@ -398,11 +403,6 @@ def on_circle(phase: Tensor) -> Float[Tensor, "sample 2 node"]:
     return torch.stack([flat.cos(), flat.sin()], 1)
 
 
-def torque(z: Tensor, field: Tensor) -> Float[Tensor, "sample node"]:
-    """Return cos phi times the imaginary part of a field, minus sin phi times its real part."""
-    return torch.addcmul(z[:, 0] * field[:, 1], z[:, 1], field[:, 0], value=-1)
-
-
 def length_of(layers: Sequence[Keys]) -> Float[Tensor, "sample 1"]:
     """Return s: the root of the mean squared lengths of keys and queries of all nodes."""
     nodes = sum(layer.nodes for layer in layers)
@@ -410,4 +410,4 @@ def length_of(layers: Sequence[Keys]) -> Float[Tensor, "sample 1"]:
         torch.stack([layer.nodes / nodes * layer.mean_squares()[i] for layer in layers]).sum(0)
         for i in (0, 1)
     )
-    return (key * query + TINY).sqrt()[:, None]
+    return (key.clamp_min(LEAST).sqrt() * query.clamp_min(LEAST).sqrt())[:, None]

@@ -101,6 +101,16 @@ class TappedDynamics(Dynamics):
         self.backbone.eval()
         return self
 
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        if self.stimulus_shape is None:
+            own = {prefix + name for name in self.state_dict()}
+            if any(name.startswith(prefix) and name not in own for name in state_dict):
+                args[-1].append(
+                    "some weights are not made yet, because the sizes of the layers are not known: "
+                    f"give {type(self).__name__} an `example` stimulus before loading weights"
+                )
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
     def config(self) -> dict[str, Any]:
         """Return the network's class and the taps as plain values."""
         return super().config() | {

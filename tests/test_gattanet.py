@@ -33,7 +33,13 @@ def test_numbers_of_parameters(size, backbone, added, taps):
     model = gattanet(size, image_size=32)
     assert size_of(model.backbone) == (backbone if "res" not in size else backbone - stem())
     assert size_of(model) - size_of(model.backbone) == added
-    assert len(model.gain) == len(model.keys) == len(model.queries) == len(model.variables) == taps
+    assert (
+        len(model.gain)
+        == len(model.key_weights)
+        == len(model.query_weights)
+        == len(model.variables)
+        == taps
+    )
 
 
 def stem():
@@ -47,7 +53,7 @@ def test_the_maps_of_the_figure():
     wanted = [(2, 32, 32), (2, 16, 16), (2, 8, 8), (2, 256), (2, 10)]
     assert [tuple(a.shape) for a in state] == wanted
     assert [v.name for v in model.variables] == ["conv1", "conv2", "conv3", "dense4", "dense5"]
-    assert [tuple(k.shape) for k in model.keys] == [(c, 16) for c in (32, 64, 128, 256, 10)]
+    assert [tuple(k.shape) for k in model.key_weights] == [(c, 16) for c in (32, 64, 128, 256, 10)]
     assert model.config()["provenance"] == "GAttANet-style, reconstructed"
 
 
@@ -89,7 +95,7 @@ def test_seeds():
     assert torch.equal(torch.random.get_rng_state(), before)
     for name, value in a.state_dict().items():
         assert torch.equal(value, b.state_dict()[name])
-    for name in ("keys.0", "queries.4", "backbone.conv1.weight"):
+    for name in ("key_weights.0", "query_weights.4", "backbone.conv1.weight"):
         assert not torch.equal(a.state_dict()[name], c.state_dict()[name])
 
 

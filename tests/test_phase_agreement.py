@@ -59,7 +59,7 @@ def start(samples=3, seed=1, spread=1.0):
     )
 
 
-def close(got, wanted, atol=1e-12, rtol=1e-10):
+def close(got, wanted, atol=2e-11, rtol=1e-8):  # a silent node's length is not quite 0
     for a, b in zip(got, wanted, strict=True):
         torch.testing.assert_close(a, b, atol=atol, rtol=rtol)
 
@@ -93,11 +93,12 @@ def vectors_of(m, weight, centred, cosine):
         k = torch.einsum("scyx,cd->syxd", m, weight).flatten(1, 2)
     else:
         k = torch.einsum("su,ud->sud", m, weight)
+    before = k.norm(dim=2, keepdim=True).mean(1, keepdim=True)
     if centred:
         k = k - k.mean(1, keepdim=True)
     if cosine:
-        length = (k.square().sum(2, keepdim=True) + 1e-12).sqrt()
-        k = k / (length + 0.05 * length.mean(1, keepdim=True))
+        length = k.norm(dim=2, keepdim=True)
+        k = k / (length + 0.05 * length.mean(1, keepdim=True) + 1e-5 * before)
     return k
 
 
@@ -116,7 +117,7 @@ def pairs(model, x, phi, eps=EPS, kappa=KAPPA, a=A):
     k, q, flat = torch.cat(k, 1), torch.cat(q, 1), torch.cat([p.flatten(1) for p in phi], 1)
     size = torch.ones(len(x)).double()
     if not cosine:
-        size = (k.square().sum(2).mean(1) * q.square().sum(2).mean(1) + 1e-12).sqrt()
+        size = (k.square().sum(2).mean(1) * q.square().sum(2).mean(1)).sqrt()
     if model.coupling == "global":
         agree = torch.einsum("sid,sd->si", k, one) / size[:, None] - eps
         mean = (weight * torch.exp(1j * flat)).sum(1, keepdim=True)
@@ -237,7 +238,7 @@ def test_the_energy_its_slope_and_the_conserved_mean_phase(keys, centred):
                zip(activities, model.key_weights, strict=True)]  # fmt: skip
     k = torch.cat(vectors, 1)
     square = torch.ones(3) if keys == "cosine" else k.square().sum(2).mean(1)
-    agree = k @ k.transpose(1, 2) / (square**2 + 1e-12).sqrt()[:, None, None] - EPS
+    agree = k @ k.transpose(1, 2) / square[:, None, None] - EPS
     double_sum = -((weight[:, None] * weight) * agree * cosine).sum((1, 2)) / (2 * KAPPA)
     close([energy], [double_sum])
 

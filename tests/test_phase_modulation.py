@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from neurodyn.models.resnet import BasicBlock, resnet18
-from neurodyn.waves import Waves
+from neurodyn.phase_modulation import PhaseModulated
 
 
 def seeded(make, seed=0):
@@ -154,7 +154,7 @@ def made(request):
     make, taps, rectified, shape = NETWORKS[request.param]
     network = seeded(make)
     x = rand(3, *shape, seed=1)
-    waves = Waves(network, taps)
+    waves = PhaseModulated(network, taps)
     shapes, _ = waves.inspect(network, x[:1])
     return network, taps, rectified, x, waves, shapes
 
@@ -228,7 +228,7 @@ def one_by_one(network, taps, rectified, x, phases, scale):
 
 def passed(network, waves, x, phases, scale):
     drive = waves.drive(network, x)
-    found = waves.sweep_waves(network, drive, phases, scale)
+    found = waves.sweep_phases(network, drive, phases, scale)
     return [*found, waves.head(network, drive, tuple(found))]
 
 
@@ -281,7 +281,7 @@ def test_a_common_shift_changes_nothing(made, shift):
 def test_phases_apart_by_half_a_turn_cancel_what_equal_phases_double(name):
     """With a = 1 an affine stage gives z + (z - bias) in phase, and the bias alone out of it."""
     make, taps, rectified, shape = NETWORKS[name]
-    network, x, waves = seeded(make), rand(3, *shape), Waves(seeded(make), taps)
+    network, x, waves = seeded(make), rand(3, *shape), PhaseModulated(seeded(make), taps)
     shapes, _ = waves.inspect(network, x)
     drive = waves.drive(network, x)
     level = [torch.zeros_like(p) for p in phases_for(shapes)]
@@ -291,8 +291,8 @@ def test_phases_apart_by_half_a_turn_cancel_what_equal_phases_double(name):
     bias = arriving(network, taps, x, 1, [torch.zeros_like(first)])
     whole = arriving(network, taps, x, 1, [first])
     rectify = F.relu if taps[1] in rectified else nn.Identity()
-    close(waves.sweep_waves(network, drive, level, one)[1:2], [rectify(2 * whole - bias)])
-    close(waves.sweep_waves(network, drive, opposed, one)[1:2], [rectify(bias)])
+    close(waves.sweep_phases(network, drive, level, one)[1:2], [rectify(2 * whole - bias)])
+    close(waves.sweep_phases(network, drive, opposed, one)[1:2], [rectify(bias)])
 
 
 # ---- the same without autograd: a convolution unfolded, matrices built from a basis
@@ -303,7 +303,7 @@ def test_a_convolution_unfolded(stride):
     network = seeded(
         lambda: nn.Sequential(nn.Conv2d(2, 3, 1), nn.ReLU(), nn.Conv2d(3, 4, 3, stride, padding=1))
     )
-    x, waves = rand(2, 2, 6, 6), Waves(network, ["1", "2"])
+    x, waves = rand(2, 2, 6, 6), PhaseModulated(network, ["1", "2"])
     phases = phases_for(waves.inspect(network, x)[0], 2)
     m = network[:2](x)
     columns = F.unfold(m, 3, padding=1, stride=stride).unflatten(1, (3, 9))
@@ -311,7 +311,7 @@ def test_a_convolution_unfolded(stride):
     target = phases[1].flatten(1)[:, None, None]
     weight, bias = network[2].weight.flatten(2), network[2].bias[:, None]
     z = bias + torch.einsum("ock,bckp->bop", weight, columns * (1 + 0.8 * (target - source).cos()))
-    got = waves.sweep_waves(network, waves.drive(network, x), phases, [0.0, 0.8])[1]
+    got = waves.sweep_phases(network, waves.drive(network, x), phases, [0.0, 0.8])[1]
     torch.testing.assert_close(got.flatten(2), z, atol=1e-12, rtol=1e-12)
 
 
@@ -322,7 +322,7 @@ def test_matrices_of_connections(between):
         "dense": nn.Sequential(nn.Flatten(), nn.Linear(48, 7)),
     }[between]
     network = seeded(lambda: nn.Sequential(nn.Conv2d(2, 3, 1), nn.ReLU(), middle, nn.ReLU()))
-    x, waves = rand(2, 2, 4, 4), Waves(network, ["1", "3"])
+    x, waves = rand(2, 2, 4, 4), PhaseModulated(network, ["1", "3"])
     phases = phases_for(waves.inspect(network, x)[0], 2)
     m = network[:2](x)
     bias = middle(torch.zeros(1, 3, 4, 4, dtype=torch.float64)).flatten()
@@ -334,7 +334,7 @@ def test_matrices_of_connections(between):
         target = phases[1][b].expand(4, 2, 2) if between == "pool" else phases[1][b]
         cosine = (target.flatten()[:, None] - source).cos()
         wanted.append((bias + (weight * (1 + 0.3 * cosine)) @ m[b].flatten()).relu())
-    got = waves.sweep_waves(network, waves.drive(network, x), phases, [0.0, 0.3])[1]
+    got = waves.sweep_phases(network, waves.drive(network, x), phases, [0.0, 0.3])[1]
     torch.testing.assert_close(got.flatten(1), torch.stack(wanted), atol=1e-12, rtol=1e-12)
 
 
@@ -342,9 +342,9 @@ def test_a_silent_layer_leaves_the_bias():
     network = seeded(plain)
     with torch.no_grad():
         network[0].bias.fill_(-100)
-    x, waves = rand(2, *IMAGE), Waves(network, ["1", "5", "8"])
+    x, waves = rand(2, *IMAGE), PhaseModulated(network, ["1", "5", "8"])
     phases = phases_for(waves.inspect(network, x)[0], 2)
-    got = waves.sweep_waves(network, waves.drive(network, x), phases, [0.9, 0.9, 0.0])
+    got = waves.sweep_phases(network, waves.drive(network, x), phases, [0.9, 0.9, 0.0])
     torch.testing.assert_close(got[1], network[:6](x))
     assert network[:6](x).any()
 
@@ -368,7 +368,7 @@ def test_torchvision_resnet18():
 
 def check_by_products(network, names, x):
     """z + a [cos J(m cos) + sin J(m sin)], every stage by ``torch.func.jvp``; all are rectified."""
-    waves = Waves(network, names)
+    waves = PhaseModulated(network, names)
     shapes, _ = waves.inspect(network, x[:1])
     phases, activities = phases_for(shapes, len(x)), []
     for n in range(len(names)):
@@ -408,7 +408,7 @@ class Calls(nn.Module):
 def test_what_is_not_affine_outside_of_a_module_is_refused(call):
     network = seeded(lambda: Calls(call))
     with pytest.raises(ValueError, match=r"cannot be carried to 'out': .*Make it a module of one"):
-        Waves(network, ["act", "out"]).inspect(network, rand(1, *IMAGE))
+        PhaseModulated(network, ["act", "out"]).inspect(network, rand(1, *IMAGE))
 
 
 class Recurrent(nn.Module):
@@ -422,22 +422,24 @@ class Recurrent(nn.Module):
 
 def test_a_module_that_returns_more_than_one_tensor_is_refused():
     with pytest.raises(ValueError, match="'out': .*in one that takes or returns more than one"):
-        Waves(seeded(Recurrent), ["act", "out"]).inspect(seeded(Recurrent), rand(1, *IMAGE))
+        PhaseModulated(seeded(Recurrent), ["act", "out"]).inspect(
+            seeded(Recurrent), rand(1, *IMAGE)
+        )
 
 
 def test_what_is_affine_or_lies_outside_the_taps_may_be_called():
     network = seeded(lambda: Calls(lambda m: F.avg_pool2d(2 * m + 1, 2).flip(2)))
     for taps in (["act", "out"], ["two", "out"]):
-        Waves(network, taps).inspect(network, rand(1, *IMAGE))
+        PhaseModulated(network, taps).inspect(network, rand(1, *IMAGE))
     network = seeded(lambda: Calls(F.relu))
     for taps in (["two", "out"], ["one", "act"]):
-        Waves(network, taps).inspect(network, rand(1, *IMAGE))
+        PhaseModulated(network, taps).inspect(network, rand(1, *IMAGE))
 
 
 def test_tokens_are_refused():
     network = seeded(lambda: nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 3)))
     with pytest.raises(ValueError, match=r"'1' has shape \(5, 4\): phases live on maps"):
-        Waves(network, ["1", "2"]).inspect(network, rand(1, 5, 4))
+        PhaseModulated(network, ["1", "2"]).inspect(network, rand(1, 5, 4))
 
 
 def test_copies_keep_what_was_found(made):
@@ -479,7 +481,7 @@ def test_forward_mode_goes_through(made):
     along = tuple(rand(*p.shape, seed=5) for p in phases)
 
     def run(*phases):
-        return tuple(waves.sweep_waves(network, drive, phases, scale))
+        return tuple(waves.sweep_phases(network, drive, phases, scale))
 
     with torch.no_grad():
         _, slope = torch.func.jvp(run, phases, along)

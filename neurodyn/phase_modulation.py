@@ -14,7 +14,7 @@ FIRST, SECOND = "first", "second"
 """In the drive: the first tap's activity as waves want it; what the second computes from it."""
 
 
-class Waves(Backbone):
+class PhaseModulated(Backbone):
     r"""Runs a network with a phase at each location, or unit, of its taps.
 
     .. math::
@@ -174,7 +174,7 @@ class Waves(Backbone):
 
         def passed() -> list[Tensor]:
             drive = self.drive(network, stimulus)
-            return self.sweep_waves(network, drive, drawn, [0.5] * len(maps))
+            return self.sweep_phases(network, drive, drawn, [0.5] * len(maps))
 
         wanted = passed()
         for form in ((True, known), (False, known), (True, False)):
@@ -230,7 +230,7 @@ class Waves(Backbone):
         samples = len(drive[STIMULUS])
         return {key: value.expand(samples, *value.shape[1:]) for key, value in found.items()}
 
-    def sweep_waves(
+    def sweep_phases(
         self,
         network: nn.Module,
         drive: Drive,
