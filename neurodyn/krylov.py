@@ -23,6 +23,16 @@ class Arnoldi:
     direction and a zero in H, so that multiple eigenvalues are found as often as there are, and
     with m = `size` there are all of them.
 
+    What a space has not seen can be bounded. Since
+    :math:`p(A)\, q_1 = q_{m+1} \prod_j h_{j+1,j}` for the characteristic polynomial p of
+    :math:`H_m`, any left eigenvector y of A with :math:`|y| = 1` and the eigenvalue z has
+
+    .. math:: |y^* q_1| \le \prod_{j \le m} \frac{h_{j+1,j}}{|z - \theta_j|}
+
+    and a random :math:`q_1` of `size` numbers is as short as :math:`\delta / \sqrt{size}` along a
+    given y with a probability of about :math:`\delta` only. Where the right side is smaller, there
+    is no eigenvalue. Nothing is assumed of A, which need not be normal.
+
     Parameters
     ----------
     product : callable
@@ -39,7 +49,10 @@ class Arnoldi:
 
     References
     ----------
-    Arnoldi (1951), Quarterly of Applied Mathematics 9, 17-29, doi:10.1090/qam/42792.
+    Arnoldi (1951), Quarterly of Applied Mathematics 9, 17-29, doi:10.1090/qam/42792. Saad (2011),
+    Numerical Methods for Large Eigenvalue Problems, chapter 6, doi:10.1137/1.9781611970739.
+    Kuczynski & Wozniakowski (1992), SIAM Journal on Matrix Analysis and Applications 13,
+    1094-1122, doi:10.1137/0613066 (random starts).
     """
 
     def __init__(
@@ -100,3 +113,17 @@ class Arnoldi:
         values, vectors = np.linalg.eig(small[:m])
         left = 0.0 if m == self.size else small[m, m - 1]
         return values, left * np.abs(vectors[-1])
+
+    def overlap(
+        self, sample: int, values: Complex[np.ndarray, " value"], z: Complex[np.ndarray, " point"]
+    ) -> Float[np.ndarray, " point"]:
+        """Return the logarithm of the largest overlap of the start with an eigenvector at z.
+
+        `values` are the sample's Ritz values. Where a space closed, its last step counts as the
+        rounding error that it is.
+        """
+        below = np.diagonal(self.hessenberg[sample].cpu().numpy(), -1)[: self.dimension]
+        least = 10 * self.rounding * float(self.scale[sample])
+        tiny = np.finfo(float).tiny
+        steps = np.log(np.maximum(below, max(least, tiny))).sum()
+        return steps - np.log(np.maximum(np.abs(z[:, None] - values), tiny)).sum(1)

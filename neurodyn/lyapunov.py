@@ -69,7 +69,8 @@ def lyapunov(
         As for `integrate`; `stimulus` is given from time 0 on. Displacements enter the error norm
         with a root mean square of 1 after every interval.
     duration : float
-        T, over which exponents are averaged, in the dynamics' unit of time (published steps).
+        T, over which exponents are averaged, in the dynamics' unit of time (a published step is
+        ``dynamics.step`` of them).
     transient : float
         Time before that, for the state to reach its attractor and the displacements their
         directions; not counted. From random directions, an exponent is off by about (logarithm of
@@ -81,7 +82,8 @@ def lyapunov(
     symmetry : {"shift"}, tuple of Tensor, optional
         A direction that is neutral at all times, taken out of the displacements: the common shift
         of all cyclic variables, or any constant direction shaped as the state. Its exponent of 0
-        would be the first one of a network that synchronises.
+        would be the first one of a network that synchronises. Checked at the start and at the end
+        of the trajectory, not in between.
     modes : int
         How many exponents, from the first. An evaluation of f costs about as much as three of its
         own, and two more for each.
@@ -101,7 +103,8 @@ def lyapunov(
     SolverError
         If the state stops being finite.
     TypeError, ValueError
-        When an argument is not one of those allowed, or a symmetry is none along the trajectory.
+        When an argument is not one of those allowed, or a symmetry is none at the start or the
+        end of the trajectory.
 
     Notes
     -----
@@ -176,7 +179,8 @@ def lyapunov(
     total = torch.stack(logs, -1).cumsum(-1).cpu().numpy()
     running = total / (times - transient)
     about = {"units": "1", "references": "Benettin et al. (1980), doi:10.1007/BF02128236"}
-    name = f"Lyapunov exponent over {duration:g} published steps"
+    steps = f"{duration / dynamics.step:g} published steps"
+    name = f"Lyapunov exponent over {duration:g} units of time ({steps})"
     return root_axes(times.tolist(), samples, None, None, set()).assign(
         exponent=(("sample", "mode"), running[..., -1], {"long_name": name} | about),
         running=(("sample", "mode", "time"), running,

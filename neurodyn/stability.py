@@ -24,15 +24,18 @@ from neurodyn.krylov import Arnoldi
 
 FIRST, GROWTH = 20, 1.3
 """The dimension at which a Krylov space is first looked at, and the factor to the next."""
+MISSED = 1e-3
+"""The chance taken, of each mode, that the random start holds too little of it to be seen."""
 LONG_NAMES = {
     "limit": "largest stable Euler step of the decaying modes",
     "published_steps": "largest stable Euler step over the published step",
     "stiffness": "fastest over slowest decay, of the modes found",
-    "unstable": "growing modes found",
-    "neutral": "modes found that neither grow nor decay",
+    "unstable_found": "growing modes found",
+    "neutral_found": "modes found that neither grow nor decay",
     "deciding_real": "real part of the mode that sets the limit",
     "deciding_imaginary": "imaginary part of the mode that sets the limit",
     "residual": "residual of the deciding mode over its decay rate",
+    "hidden": "modulus up to which modes that would lower the limit may be unseen",
     "mode_real": "real part of the leading modes",
     "mode_imaginary": "imaginary part of the leading modes",
     "mode_residual": "residual of the leading modes",
@@ -60,17 +63,26 @@ def step_limit(
 
     Near a fixed point a mode with the eigenvalue :math:`\lambda` goes as :math:`e^{\lambda t}`; a
     step h of Euler's method multiplies it by :math:`1 + h \lambda`, which decays if
-    :math:`|1 + h \lambda| < 1`: if the eigenvalue lies in the disc of radius 1/h around -1/h.
-    h* is the step at which the first eigenvalue of the left half-plane leaves it. Which one? Not
-    always the fastest: a spiral -0.2 + 3i decays slowly and allows a step of 0.044 only, though
-    -2 / Re would say 10. Beyond h* a real deciding mode flips its sign from step to step (period
-    2) and a pair of complex ones turns outwards, while the differential equation still settles.
+    :math:`|1 + h \lambda| < 1`: if the eigenvalue lies in the disc of radius 1/h around -1/h. The
+    first of the left half-plane to leave it is not always the fastest: a spiral -0.2 + 3i decays
+    slowly and allows a step of 0.044 only, though -2 / Re would say 10. Beyond h* a real deciding
+    mode flips its sign from step to step (period 2) and a pair of complex ones turns outwards,
+    while the differential equation still settles.
 
     Eigenvalues come from Krylov spaces (Arnoldi), one for each sample, of products J v by
     ``torch.func``; J is never formed. Where the state of a sample has no more than `max_dim`
     numbers the space is the whole and all eigenvalues are exact to rounding. Otherwise it grows
-    until the limit and the leading modes have converged: the outer eigenvalues, which decide, are
-    found first and the inner ones never.
+    until the deciding and the leading modes have converged and no unseen one can decide. Fast
+    modes are found first, a weakly damped spiral deep inside the spectrum late. To decide, with
+    the limit h* found, an unseen mode must lie where
+
+    .. math:: \mathrm{Re} \lambda < 0, \qquad |1 + h \lambda| > 1, \qquad h = (1 - tol)\, h^*
+
+    `Arnoldi` bounds how little of it the random start vector would have to hold, at worst on the
+    boundary of this region (the bound's logarithm is harmonic off the eigenvalues found), and the
+    space grows until the chance of so little is about 1 in 1000. It takes some
+    :math:`5 \sqrt{W / w}` products, of the fastest decay W and the slowest w, and more for each
+    growing mode; where many modes crowd around 0, nothing less than all of them is enough.
 
     Parameters
     ----------
@@ -99,7 +111,7 @@ def step_limit(
         Relative: of the deciding mode, its residual over its decay rate, which bounds the relative
         error of the limit to first order up to a factor of 3 (times the mode's condition, where
         eigenvectors are far from orthogonal); of the leading modes, their residual over the
-        largest eigenvalue.
+        largest eigenvalue. A hidden mode may lower the limit by this much.
     max_dim : int
         Largest dimension of the Krylov spaces. They take 8 bytes for each number of the state,
         sample and dimension; one dimension costs about the time of two evaluations of f.
@@ -114,21 +126,23 @@ def step_limit(
         ``limit``: h*, infinite if no mode decays. ``published_steps``: limit / dynamics.step.
         ``deciding_real``, ``deciding_imaginary``: the eigenvalue that sets the limit.
         ``residual``: its residual over its decay rate.
-        ``stiffness``: max |Re| / min |Re| over the decaying modes found. A lower bound unless all
-        were: Krylov spaces do not see a slow mode among many.
-        ``unstable``, ``neutral``: how many modes were found with Re > 0, and with Re = 0 within
-        ``floor``, the rounding error of the model's own precision. No Euler step is stable for
-        unstable modes, nor for neutral ones that oscillate.
+        ``hidden``: modulus up to which unseen modes may lie that would lower the limit; 0 if none.
+        ``stiffness``: max |Re| / min |Re| over the decaying modes found, a lower bound.
+        ``unstable_found``, ``neutral_found``: how many modes were found with Re > 0, and with Re =
+        0 within ``floor``, the rounding error of the model's own precision; lower bounds, too. No
+        Euler step is stable for unstable modes, nor for neutral ones that oscillate.
         ``mode_real``, ``mode_imaginary``, ``mode_residual``: the leading eigenvalues.
         ``dimension``: of the Krylov space.
 
-        Attributes: ``complete`` (1 if all modes were found: counts and stiffness are exact),
-        ``converged``, ``model_dtype``, ``products``, the arguments, versions, configuration.
+        Attributes: ``complete`` (1 if all modes were found: the lower bounds are exact),
+        ``converged`` (1 if in all samples the deciding and the leading modes are within `tol` and
+        ``hidden`` is 0: the limit holds but for the chance above; counts and stiffness may not),
+        ``model_dtype``, ``products``, the arguments, versions, configuration.
 
     Warns
     -----
     UserWarning
-        If `max_dim` was reached before convergence; ``residual`` says how far it got.
+        If `max_dim` was reached before convergence; ``residual`` and ``hidden`` say how far it got.
 
     Raises
     ------
@@ -182,22 +196,25 @@ def step_limit(
         growing = max(FIRST, 2 * modes, math.ceil(GROWTH * spaces.dimension))
         spaces.grow(size if complete else min(growing, max_dim))
         for i in sorted(going):
-            before = found[i].get("limit", math.nan)
             values, residuals = spaces.ritz(i)
-            found[i] = judged(values, residuals, modes, 10 * rounding * size**0.5, tol)
-            found[i] |= {"dimension": spaces.dimension}
-            found[i]["published_steps"] = found[i]["limit"] / dynamics.step
-            steady = math.isclose(before, found[i]["limit"], rel_tol=tol)
-            if complete or (steady and found[i]["settled"]):
+            row = found[i] = judged(values, residuals, modes, 10 * rounding * size**0.5, tol)
+            row |= {"dimension": spaces.dimension, "hidden": 0.0}
+            row["published_steps"] = row["limit"] / dynamics.step
+            if not complete:
+                z = boundary(values, (1 - tol) * row["limit"], row["floor"])
+                unseen = spaces.overlap(i, values, z) > math.log(MISSED / size**0.5)
+                row["hidden"] = float(np.abs(z[unseen]).max(initial=0.0))
+            if complete or (row["settled"] and not row["hidden"]):
                 going.remove(i)
     if going:
-        decides = max(found[i]["residual"] for i in going)
+        decides, hidden = (max(found[i][name] for i in going) for name in ("residual", "hidden"))
         leads = max(found[i]["mode_residual"].max() for i in going)
         warnings.warn(
             f"{len(going)} of {jacobian.samples} samples had not converged in Krylov spaces of "
-            f"dimension {max_dim} (of {size}), with residuals up to {decides:.2g} of the decay "
-            f"rate (deciding modes) and {leads:.2g} (leading modes), for tol = {tol:g}; the limit "
-            "may be too large. Raise max_dim or tol, or ask for fewer modes",
+            f"dimension {max_dim} (of {size}), for tol = {tol:g}: residuals up to {decides:.2g} of "
+            f"the decay rate (deciding modes) and {leads:.2g} (leading modes), modes that may "
+            f"decide unseen up to a modulus of {hidden:.2g}; the limit may be too large. Raise "
+            "max_dim or tol, or ask for fewer modes",
             stacklevel=2,
         )
     arrays = {
@@ -232,7 +249,7 @@ def judged(
     values: Complex[np.ndarray, " value"], residuals: Float[np.ndarray, " value"], modes: int,
     rounding: float, tol: float,
 ) -> dict[str, Any]:  # fmt: skip
-    """Return what eigenvalues say of one sample, and whether those that decide have settled."""
+    """Return what eigenvalues say of one sample, and whether those found have settled."""
     largest = np.abs(values).max()
     floor = rounding * largest
     decay = -values.real
@@ -254,11 +271,27 @@ def judged(
         "deciding_imaginary": abs(decides.imag),
         "residual": residual,
         "stiffness": stiffness,
-        "unstable": int((values.real > error).sum()),
-        "neutral": int((np.abs(values.real) + residuals <= floor).sum()),
+        "unstable_found": int((values.real > error).sum()),
+        "neutral_found": int((np.abs(values.real) + residuals <= floor).sum()),
         "mode_real": values.real[leading],
         "mode_imaginary": values.imag[leading],
         "mode_residual": error[leading],
         "floor": floor,
         "settled": residual <= tol and bool((error[leading] <= tol * largest).all()),
     }
+
+
+def boundary(
+    values: Complex[np.ndarray, " value"], step: float, floor: float
+) -> Complex[np.ndarray, " point"]:
+    """Return points on Re z = -floor and abs(1 + step z) = 1, and where `values` are nearest."""
+    floor = max(floor, 1e-290)  # J = 0
+    radii = np.geomspace(floor, 2 * max(np.abs(values).max(), 1 / step, floor), 400)
+    line = -floor + 1j * np.concatenate([[0.0], radii, np.abs(values.imag)])
+    if step == math.inf:
+        return line
+    near = 2 * np.abs(np.sin(np.angle(1 + step * values) / 2)) / step
+    radii = np.concatenate([radii[radii < 2 / step], near, [2 / step]])
+    half = step * radii / 2
+    circle = radii * (-half + 1j * np.sqrt(np.maximum(1 - half**2, 0)))
+    return np.concatenate([line, circle[circle.real < -floor]])

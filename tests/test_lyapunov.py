@@ -264,7 +264,7 @@ def test_the_result_is_labelled_and_can_be_saved(tmp_path):
     assert found.running.dims == ("sample", "mode", "time")
     assert all({"long_name", "units"} <= set(v.attrs) for v in found.variables.values())
     assert found.attrs["solver"] == "dopri5" and found.attrs["nfe"] > 0
-    assert "over 2 published steps" in found.exponent.attrs["long_name"]
+    assert "over 2 units of time (4 published steps)" in found.exponent.attrs["long_name"]
     nd.save(found, tmp_path / "exponents.nc")
     assert nd.load(tmp_path / "exponents.nc").identical(found)
 
