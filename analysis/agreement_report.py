@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import xarray as xr
 
 from neurodyn.analysis.report import Rows, markdown, verdict
@@ -39,8 +40,11 @@ class Subject:
     two_by_two: Mapping[tuple[str, str], str]
 
 
+MISSING = "missing"
+
+
 def accuracy_table(result: xr.Dataset) -> Rows:
-    """Return the heading and a row for each scene and way."""
+    """Return the heading and a row for each scene and way; a NaN is "missing"."""
     last = f"t={result.time.values[-1]:g}"
     reference = result.attrs["reference"]
     heading = ["scenes", "way", "t=0", "best", "at t", last, "95% over seeds"]
@@ -48,19 +52,58 @@ def accuracy_table(result: xr.Dataset) -> Rows:
     for scene in result.scene.values:
         for way in result.way.values:
             line = result.sel(scene=scene, way=way)
-            low, high = line.accuracy_ci.isel(time=-1).values
-            below, above = line.difference_ci.isel(time=-1).values
-            best = int(line.accuracy.argmax("time"))
-            own = way == reference
-            rows.append([
-                str(scene), str(way), f"{line.accuracy.values[0]:.3f}",
-                f"{line.accuracy.values[best]:.3f}", f"{line.time.values[best]:g}",
-                f"{line.accuracy.values[-1]:.3f}", f"[{low:.3f}, {high:.3f}]",
-                "" if own else f"{line.difference.values[-1]:+.3f}",
-                "" if own else f"[{below:+.3f}, {above:+.3f}]",
-                "" if own else verdict(below, above),
-            ])  # fmt: skip
+            start, end = line.accuracy.values[[0, -1]]
+            best = int(line.accuracy.fillna(-np.inf).argmax("time"))
+            largest = line.accuracy.values[best]
+            row = [str(scene), str(way), printed(start), printed(largest)]
+            row.append(MISSING if np.isnan(largest) else f"{line.time.values[best]:g}")
+            row += [printed(end), printed(*line.accuracy_ci.isel(time=-1).values)]
+            if way == reference:
+                rows.append([*row, "", "", ""])
+                continue
+            low, high = line.difference_ci.isel(time=-1).values
+            row += [printed(line.difference.values[-1], sign="+"), printed(low, high, sign="+")]
+            rows.append([*row, MISSING if np.isnan(low + high) else verdict(low, high)])
     return rows
+
+
+def printed(*values: float, sign: str = "") -> str:
+    """Return a number, or the two of an interval, as text.
+
+    Examples
+    --------
+    >>> printed(0.5), printed(-0.1, 0.2, sign="+"), printed(np.nan)
+    ('0.500', '[-0.100, +0.200]', 'missing')
+    """
+    if np.isnan(values).any():
+        return MISSING
+    texts = [f"{value:{sign}.3f}" for value in values]
+    return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
+
+
+def comparisons(result: xr.Dataset, subject: Subject) -> dict[str, dict[str, xr.DataArray]]:
+    """Return the differences (seed) that each claim of the abstract is judged by.
+
+    For each claim, as a question, and scene a difference in accuracy, paired by training seed.
+    """
+    share = result.exact.astype(float).mean("sample", skipna=False)
+    model, reference = share.sel(way=subject.way), subject.against[0]
+    first, last = model.isel(time=0), model.isel(time=-1)
+    gains = {other: last - share.sel(way=other).isel(time=-1) for other in subject.against}
+    scenes = [str(scene) for scene in result.scene.values]
+    found = {
+        f"**More accurate than {other}?**": {scene: gain.sel(scene=scene) for scene in scenes}
+        for other, gain in gains.items()
+    }
+    clean = gains[reference].sel(scene=subject.clean)
+    robust = (
+        f"**More robust to noise?** What {subject.name} gains over {reference} under noise, minus "
+        f"what it gains on {subject.clean}:"
+    )
+    found[robust] = {scene: gains[reference].sel(scene=scene) - clean for scene in subject.noisy}
+    grows = f"**Does accuracy grow over time?** t={result.time.values[-1]:g} minus t=0:"
+    found[grows] = {scene: (last - first).sel(scene=scene) for scene in scenes}
+    return found
 
 
 def claims(result: xr.Dataset, subject: Subject) -> list[str]:
@@ -68,52 +111,34 @@ def claims(result: xr.Dataset, subject: Subject) -> list[str]:
 
     Differences are paired by training seed; intervals are Student's.
     """
-    share = result.exact.mean("sample")
-    model = share.sel(way=subject.way)
-    last = model.isel(time=-1)
-    said = []
-    for other in subject.against:
-        there = share.sel(way=other).isel(time=-1)
-        found = {
-            str(s): said_of(last.sel(scene=s) - there.sel(scene=s)) for s in result.scene.values
-        }
-        said.append(
-            f"**More accurate than {other}?** "
-            + "; ".join(f"{scene}: {text}" for scene, text in found.items())
-            + "."
-        )
-    gain = last - share.sel(way=subject.against[0]).isel(time=-1)
-    lost = [
-        f"{scene}: {said_of(gain.sel(scene=scene) - gain.sel(scene=subject.clean))}"
-        for scene in subject.noisy
+    return [
+        f"{claim} {'; '.join(f'{scene}: {said_of(gaps)}' for scene, gaps in found.items())}."
+        for claim, found in comparisons(result, subject).items()
     ]
-    said.append(
-        f"**More robust to noise?** What {subject.name} gains over {subject.against[0]} under "
-        f"noise, minus what it gains on {subject.clean}: {'; '.join(lost)}."
-    )
-    gained = [
-        f"{scene}: {said_of(last.sel(scene=scene) - model.isel(time=0).sel(scene=scene))}"
-        for scene in result.scene.values
-    ]
-    said.append(
-        f"**Does accuracy grow over time?** t={result.time.values[-1]:g} minus t=0: "
-        f"{'; '.join(gained)}."
-    )
-    return said
 
 
 def said_of(gaps: xr.DataArray) -> str:
-    """Say a difference, its interval over seeds, and whether it is reliable."""
+    """Say a difference, its interval over seeds, and whether it is reliable.
+
+    Examples
+    --------
+    >>> said_of(xr.DataArray([0.11, 0.1, 0.09], dims="seed"))
+    '+0.100 [+0.075, +0.125] higher'
+    >>> said_of(xr.DataArray([0.1, np.nan, 0.1], dims="seed"))
+    'missing'
+    """
     found = seed_interval(gaps)
-    low, high = found.mean_ci.values
+    mean, (low, high) = float(found["mean"]), found.mean_ci.values
+    if np.isnan(low + high):
+        return MISSING
     if high - low < 1e-12:
-        return f"{float(found['mean']):+.3f}, the same for every seed"
-    return f"{float(found['mean']):+.3f} [{low:+.3f}, {high:+.3f}] {verdict(low, high)}"
+        return f"{mean:+.3f}, the same for every seed"
+    return f"{mean:+.3f} {printed(low, high, sign='+')} {verdict(low, high)}"
 
 
 def two_by_two(result: xr.Dataset, subject: Subject) -> xr.Dataset:
     """Return the verdict, dynamics or step, on the last answers of each scene."""
-    exact = result.exact.isel(time=-1).mean("sample")
+    exact = result.exact.isel(time=-1)
     rows = [
         xr.concat(
             [exact.sel(way=subject.two_by_two[k, q], drop=True) for q in ("euler", "adaptive")],
@@ -136,18 +161,23 @@ def verdict_table(found: xr.Dataset) -> Rows:
 
 
 def flip_table(found: Mapping[str, xr.Dataset]) -> Rows:
-    """Return, for each case, similarities one and two steps back at the end, over samples."""
+    """Return, for each case, similarities one and two steps back at the end, over samples.
+
+    Means and counts are over samples of which both similarities are defined.
+    """
     rows = [["case", "solver", "layer", "lag 1", "lag 2", "period 2 in"]]
     for case, data in found.items():
         last = data.isel(time=-1)
         for solver in data.solver.values:
             for layer in data.layer.values:
                 here = last.sel(solver=solver, layer=layer)
-                rows.append([
-                    case, str(solver), str(layer),
-                    *(f"{float(here.similarity.sel(lag=k).mean('sample')):.2f}" for k in (1, 2)),
-                    f"{int(here.flips.sum())} of {data.sizes['sample']}",
-                ])  # fmt: skip
+                there = here.similarity.notnull().all("lag").values
+                row = [case, str(solver), str(layer), MISSING, MISSING, MISSING]
+                if there.any():
+                    alike = here.similarity.sel(lag=[1, 2]).isel(sample=there).mean("sample")
+                    row[3:5] = [f"{mean:.2f}" for mean in alike.values]
+                    row[5] = f"{int(here.flips.sum())} of {there.sum()}"
+                rows.append(row)
     return rows
 
 
@@ -171,7 +201,7 @@ def page(
         Caption and file name.
     """
     config = json.loads(result.attrs["config"])
-    comparisons = result.sizes["scene"] * (len(subject.against) + 2)
+    made = sum(len(found) for found in comparisons(result, subject).values())
     step = two_by_two(result, subject)
     return f"""# {title}
 
@@ -184,7 +214,7 @@ Solvers: {result.attrs["solver"]}.
 {markdown(accuracy_table(result))}
 
 **The claims.** Differences in accuracy at t={result.time.values[-1]:g}, paired by training seed,
-95% interval; with {comparisons} comparisons and no correction, one in twenty would exclude 0 by
+95% interval; with {made} comparisons and no correction, one in twenty would exclude 0 by
 chance.
 
 {chr(10).join(f"- {sentence}" for sentence in claims(result, subject))}

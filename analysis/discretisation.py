@@ -26,6 +26,7 @@ ABOUT = {
     "similarity": "similarity with the state of an earlier step",
     "flips": "period 2 at the last time",
 }
+FIXED_STEP = "euler midpoint heun2 heun3 rk4 explicit_adams implicit_adams fixed_adams".split()
 Run = xr.DataTree | xr.Dataset
 States = dict[str, xr.DataArray]
 
@@ -37,7 +38,7 @@ def discretisation(
     target: xr.DataArray | None = None,
     step: float | None = None,
     quantity: str | None = None,
-    step_known: bool = True,
+    step_known: bool | None = None,
     lag1_below: float = 0.85,
     lag2_above: float = 0.85,
 ) -> xr.Dataset:
@@ -71,9 +72,9 @@ def discretisation(
     quantity : str, optional
         What to compare, of the layers that have it; by default what was recorded of a layer, its
         phase if that was more.
-    step_known : bool
-        Whether the step is the published one. For GASPnet it is not, and only the ratio of step
-        and temperature matters; the result then says so.
+    step_known : bool, optional
+        Whether the step is the published one; by default "published_step_known" in the dynamics'
+        `config`, or else True. For GASPnet it is not: only step over temperature matters.
     lag1_below, lag2_above : float
         The thresholds :math:`c_1` and :math:`c_2`.
 
@@ -96,8 +97,9 @@ def discretisation(
     Raises
     ------
     TypeError, ValueError
-        For runs with other layers, samples, times or first states; for a first run that is not
-        Euler's; for an unknown step; for a target that does not fit.
+        For runs with other layers, samples, times or first states, or states that are not finite;
+        for a first run that is not Euler's, or a second one of fixed steps, as attributes say; for
+        an unknown step; for a target that does not fit.
 
     References
     ----------
@@ -122,6 +124,9 @@ def discretisation(
     runs = {"euler": published, "adaptive": adaptive}
     euler, other = comparable(published, adaptive, quantity)
     h = published_step(published) if step is None else float(step)
+    if step_known is None:
+        config = json.loads(published.attrs.get("config", "{}"))
+        step_known = bool(config.get("published_step_known", True))
     like = next(iter(euler.values()))
     back = steps_back(like.time.values, h)
     cyclic = [state.attrs.get("units") in RADIANS for state in euler.values()]
@@ -208,9 +213,11 @@ def likely(layer: str, node: xr.Dataset) -> str:
 def comparable(published: Run, adaptive: Run, quantity: str | None) -> tuple[States, States]:
     """Return the states of both runs; refuse what is not one model on the same samples."""
     euler, other = states_of(published, quantity), states_of(adaptive, quantity)
-    by = published.attrs.get("solver", "euler")
+    by, against = published.attrs.get("solver", "euler"), adaptive.attrs.get("solver")
     if by != "euler":
         raise ValueError(f"the first run was solved by {by!r}: give the one by 'euler' first")
+    if against in FIXED_STEP:
+        raise ValueError(f"the second run was solved by {against!r}: give one by adaptive steps")
     if list(euler) != list(other):
         raise ValueError(
             f"the runs have the layers {', '.join(euler)} and {', '.join(other)}; record the same"
@@ -222,6 +229,12 @@ def comparable(published: Run, adaptive: Run, quantity: str | None) -> tuple[Sta
                 f"{dict(other[name].sizes)} in the other; give the same samples and times"
             )
         spread(other[name], state, f"{name} of the second run", "of the first")
+        other[name] = other[name].transpose(*state.dims)
+        finite = np.isfinite(state.values) & np.isfinite(other[name].values)
+        lost = ~finite.all((0, *range(2, state.ndim)))
+        if lost.any():
+            which = ", ".join(map(str, state["sample"].values[lost]))
+            raise ValueError(f"layer {name!r} is not finite in the samples {which}: drop them")
     return euler, other
 
 
@@ -278,7 +291,7 @@ def accuracies(published: Run, adaptive: Run, target: xr.DataArray) -> xr.Datase
 def exactly_right(
     logits: Float[np.ndarray, "... category"], shown: Bool[np.ndarray, "... category"]
 ) -> Bool[np.ndarray, "..."]:
-    """Tell whether the k largest logits are those of the k categories shown; a tie is not.
+    """Tell whether the k largest logits are those of the k categories shown; a tie or NaN is not.
 
     Examples
     --------

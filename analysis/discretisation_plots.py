@@ -45,8 +45,8 @@ def discretisation_figure(
         From `neurodyn.analysis.step_or_dynamics`; a pair of bars for each label of its other
         dimensions, so select one time.
     phases : mapping, optional
-        "euler" and "adaptive" to phases (time, y, x) of a layer and sample, in radians; the last
-        four times are drawn.
+        "euler" and "adaptive" to phases of a layer and sample, in radians: maps (time, y, x), or
+        (time, unit), drawn as a strip, units from top to bottom. The last four times are drawn.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def discretisation_figure(
     Raises
     ------
     ValueError
-        For phases of other solvers, or of fewer than four times.
+        For phases of other solvers, of fewer than four times, or neither maps nor strips.
 
     Examples
     --------
@@ -138,21 +138,28 @@ def draw_similarities(figure: SubFigure, found: xr.Dataset) -> None:
 def draw_phases(figure: SubFigure, phases: Mapping[str, xr.DataArray]) -> None:
     """Draw the last phase maps of both solvers."""
     solvers = ("euler", "adaptive")
-    short = min((phases[s].sizes["time"] for s in solvers if s in phases), default=0)
+    short = min((phase.sizes.get("time", 0) for phase in phases.values()), default=0)
     if set(phases) != set(solvers) or short < FRAMES:
         raise ValueError(
             f"phases are those by euler and adaptive, of {FRAMES} times or more; got "
             f"{', '.join(f'{k} {dict(v.sizes)}' for k, v in phases.items())}"
         )
+    for phase in phases.values():
+        if phase.ndim not in (2, 3):
+            raise ValueError(
+                f"phases are maps (time, y, x) or strips (time, unit) of one layer and sample; got "
+                f"{', '.join(map(str, phase.dims))}"
+            )
     grid = figure.add_gridspec(2, FRAMES + 1, width_ratios=[*[1.0] * FRAMES, 0.7])
     for r, solver in enumerate(solvers):
         last = phases[solver].transpose("time", ...).isel(time=slice(-FRAMES, None))
         flat = [last.values.reshape(FRAMES, -1)]
         shift = common_shift(flat, upright([flat[0][-1:]]))
-        pictures = phase_colours(last.values - shift[:, None, None], np.ones(last.shape))
-        for c, (picture, t) in enumerate(zip(pictures, last.time.values, strict=True)):
+        turned = last.values - shift.reshape(-1, *[1] * (last.ndim - 1))
+        pictures = phase_colours(turned, np.ones(last.shape))
+        for c, (picture, t) in enumerate(zip(pictures, last["time"].values, strict=True)):
             axis = figure.add_subplot(grid[r, c])
-            draw(axis, picture)
+            draw(axis, picture, strip=last.ndim == 2)
             axis.set_title(f"t = {t:.3g}" if r == 0 else "")
             axis.set_ylabel(solver if c == 0 else "")
     wheel(figure.add_subplot(grid[:, FRAMES], projection="polar"))

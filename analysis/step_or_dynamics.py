@@ -41,8 +41,8 @@ def step_or_dynamics(
       accuracy whatever the training;
     - else "undecided".
 
-    An interval of no width, where every seed gives one same difference other than 0, decides
-    nothing. Verdicts hold one by one, at each place of the other dimensions: of many, some are
+    An interval of no width, where every seed gives one same difference, is no ground for "step".
+    Verdicts hold one by one, at each place of the other dimensions: of many, some are
     wrong by chance.
 
     Parameters
@@ -130,14 +130,14 @@ def judged(mean: np.ndarray, bounds: np.ndarray, margin: float) -> tuple[str, st
     )
     low, high = bounds.T
     apart = (low > 0) | (high < 0)
-    no_width = (high - low < ROUNDING) & (np.abs(mean) > ROUNDING)
+    no_width = high - low < ROUNDING
     verdict = "undecided"
     if not np.isfinite(bounds).all():
         why = "a value is missing"
-    elif no_width.any():
-        why = "the same difference for every seed is no interval"
     elif (np.abs(bounds) <= margin).all():
         verdict, why = "dynamics", f"both within {margin:g} of 0"
+    elif no_width.any():
+        why = "the same difference for every seed is no interval"
     elif not apart.any():
         why = f"neither excludes 0, nor are both within {margin:g} of it"
     elif not apart.all():

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 import xarray as xr
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 import neurodyn as nd
 from neurodyn.cells import cell, in_parallel, weights_hash
 from neurodyn.dynamics import Dynamics, State
+from neurodyn.methods import FIXED
 from neurodyn.stimuli import Scenes
 
 Measures = Mapping[str, tuple[Tensor, str, str]]
@@ -125,14 +127,15 @@ def present(
     -------
     Dataset
         "exact" (scene, way, seed, sample, time), whether the categories shown are those with the
-        largest logits, as many as there are; "recall", their share among those; "nfe" (scene, way,
-        seed); and what `shown.measure` returns.
+        largest logits, as many as there are; "recall", their share among those (`top_recall`);
+        "nfe" (scene, way, seed); and what `shown.measure` returns.
     """
 
     def one(condition: Condition, way: Way, seed: int) -> xr.Dataset:
         model = way.make(seed)
         about = {"scene": condition.label, "way": way.label, "seed": seed}
         scenes = shown.show(condition)
+        start = None if way.start is None else way.start(scenes, shown.seed)
         measure = None if shown.measure is None else shown.measure.__name__
         config = about | {
             "scenes": {key: str(value) for key, value in scenes.config.items()},
@@ -140,10 +143,11 @@ def present(
             "atol": shown.atol, "batch_size": shown.batch_size, "device": shown.device,
             "measure": measure, "neurodyn": nd.__version__, "torch": str(torch.__version__),
             "weights": weights_hash(model), "model": str(config_of(model)),
+            "start": None if start is None else weights_hash(nn.ParameterList(start)),
         }  # fmt: skip
         name = "_".join(str(v) for v in about.values())
         name = "".join(c if c.isalnum() or c in "._-" else "-" for c in name)
-        compute = partial(answer, shown, way, model.to(shown.device), scenes)
+        compute = partial(answer, shown, way, model.to(shown.device), scenes, start)
         return cell(Path(folder) / f"{name}.nc", config, compute)
 
     every = [(c, w, k) for c in conditions for w in ways for k in seeds]
@@ -184,14 +188,15 @@ def config_of(model: nn.Module) -> Mapping[str, Any]:
     return model.config() if isinstance(model, Dynamics) else {"network": type(model).__name__}
 
 
-def answer(shown: Presentation, way: Way, model: nn.Module, scenes: Scenes) -> xr.Dataset:
-    """Compute one cell."""
+def answer(
+    shown: Presentation, way: Way, model: nn.Module, scenes: Scenes, start: State | None
+) -> xr.Dataset:
+    """Compute one cell, from this state or the dynamics' own."""
     times = [float(t) for t in shown.times]
     logits: list[Tensor] = []
     measured: dict[str, list[Tensor]] = {}
     labels: dict[str, dict[str, str]] = {}
     nfe = 0
-    start = None if way.start is None else way.start(scenes, shown.seed)
     for rows in torch.arange(len(scenes)).split(shown.batch_size):
         images = scenes.images[rows].to(shown.device)
         if not isinstance(model, Dynamics):
@@ -203,7 +208,8 @@ def answer(shown: Presentation, way: Way, model: nn.Module, scenes: Scenes) -> x
         logits.append(read.cpu())
         nfe += calls
         if shown.measure is not None:
-            found = shown.measure(model, states, part_of(scenes, rows))
+            with torch.no_grad():
+                found = shown.measure(model, states, part_of(scenes, rows))
             for name, (values, long_name, units) in found.items():
                 measured.setdefault(name, []).append(values.cpu())
                 labels[name] = {"long_name": long_name, "units": units}
@@ -231,9 +237,7 @@ def solved(
             read = model.readout(start, drive)
         states = tuple(part[None].expand(len(times), *part.shape) for part in start)
         return read[None].expand(len(times), -1, -1), states, 0
-    adaptive: dict[str, Any] = (
-        {} if solver in ("euler", "rk4") else {"rtol": shown.rtol, "atol": shown.atol}
-    )
+    adaptive: dict[str, Any] = {} if solver in FIXED else {"rtol": shown.rtol, "atol": shown.atol}
     run = nd.integrate(
         model, images, times, initial_state=start, method=solver, gradient="none", **adaptive
     )
@@ -263,7 +267,17 @@ def check_whole(training_seeds: Sequence[int], **given: tuple[Any, int]) -> None
 
 
 def top_recall(logits: Tensor, target: Tensor) -> Float[Tensor, " sample"]:
-    """Return the share of the categories shown that are among as many largest logits."""
-    order = logits.argsort(1, descending=True)
-    hits = target.gather(1, order).cumsum(1).gather(1, target.sum(1, keepdim=True).long() - 1)
-    return hits[:, 0] / target.sum(1)
+    """Return the share of the k categories shown that are among the k largest logits.
+
+    Those that tie with the largest logit beyond them are not. A NaN counts as larger than any, and
+    is not right.
+
+    Examples
+    --------
+    >>> logits = torch.tensor([[3.0, 2.0, 1.0], [3.0, 2.0, 2.0], [torch.nan, 2.0, 1.0]])
+    >>> top_recall(logits, torch.tensor([[1.0, 1.0, 0.0]]).expand(3, 3))
+    tensor([1.0000, 0.5000, 0.5000])
+    """
+    order = F.pad(logits, (0, 1), value=-torch.inf).sort(1, descending=True).values
+    beyond = order.gather(1, target.sum(1, keepdim=True).long())
+    return ((logits > beyond) & (target > 0)).sum(1) / target.sum(1)

@@ -163,6 +163,39 @@ def test_discretisation_figure_shows_similarity_distance_and_verdict(tmp_path):
     figure.savefig(tmp_path / "figure.png")
 
 
+def test_phases_of_a_dense_layer_are_strips():
+    """Sixteen units at fixed phases that turn as a whole: one colour each at all four times."""
+    phase = np.linspace(-3, 3, 16)
+    turning = phase + np.linspace(0, 2, 5)[:, None]
+    strip = xr.DataArray(turning, dims=("time", "unit"), coords={"time": np.arange(5.0)})
+    figure = discretisation_figure(found(), phases={"euler": strip, "adaptive": strip + 1})
+    wanted = phase_colours(phase - np.angle(np.exp(1j * phase).mean()), np.ones(16))
+    maps = figure.axes[3:11]
+    for axis in maps:
+        assert images(axis).shape == (16, 1, 3)
+        assert np.abs(images(axis)[:, 0] - wanted).max() < 0.02  # a colour of 256 further
+    assert [axis.get_title() for axis in maps] == ["t = 1", "t = 2", "t = 3", "t = 4", *[""] * 4]
+    assert [axis.get_ylabel() for axis in maps[::4]] == ["euler", "adaptive"]
+    deep = strip.expand_dims(sample=2, y=3)
+    with pytest.raises(ValueError, match=r"strips \(time, unit\) of one layer and sample; got sam"):
+        discretisation_figure(found(), phases={"euler": deep, "adaptive": deep})
+
+
+def test_the_title_says_whose_step_it_is():
+    runs = [network("phase", "rad", seed=seed) for seed in (0, 1)]
+    for config, given, word in (
+        ("{}", None, "published"),
+        ('{"published_step_known": false}', None, "chosen"),
+        ('{"published_step_known": false}', True, "published"),
+        ('{"published_step_known": true}', None, "published"),
+        ("{}", False, "chosen"),
+    ):
+        runs[0].attrs["config"] = config
+        data = discretisation(*runs, step=1.0, step_known=given)
+        title = discretisation_figure(data).axes[0].get_title()
+        assert title.startswith(f"euler, {word} step 1\n")
+
+
 def test_parts_of_the_figure_can_be_left_out():
     data, decided = found(), verdicts()
     assert len(discretisation_figure(data).axes) == 3

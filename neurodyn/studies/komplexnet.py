@@ -1,11 +1,8 @@
 """Does synchrony help to tell several objects apart? KomplexNet against its controls."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -16,9 +13,10 @@ from torch import Tensor, nn
 import neurodyn as nd
 from neurodyn import analysis, models
 from neurodyn.analysis import synchrony_report as report
-from neurodyn.cells import cell, in_parallel, weights_hash
-from neurodyn.conditions import check_whole, top_recall
+from neurodyn.conditions import Condition, Measures, Presentation, Way, check_whole, present
+from neurodyn.dynamics import Dynamics, State
 from neurodyn.models.binding import ideal_phases, synchrony_loss
+from neurodyn.stimuli import Scenes
 
 STEPS = 15
 EVERY = 5
@@ -40,40 +38,44 @@ PUBLISHED = {
 unknown definition of accuracy for several digits."""
 
 
-@dataclass(frozen=True)
-class Scene:
-    """One condition: how the scenes are made."""
-
-    label: str
-    settings: dict[str, Any]
-
-
-SCENES = (
-    Scene("2 digits", {"objects": 2}),
-    Scene("3 digits", {"objects": 3}),
-    Scene("2 digits, noise", {"objects": 2, "noise": 0.1**0.5}),
-    Scene("2 digits, overlap", {"objects": 2, "overlap": 0.25}),
+CONDITIONS = (
+    Condition("2 digits"),
+    Condition("3 digits", {"objects": 3}),
+    Condition("2 digits, noise", {"noise": 0.1**0.5}),
+    Condition("2 digits, overlap", {"overlap": 0.25}),
 )
 
 
-@dataclass(frozen=True)
-class Way:
-    """One way to answer: which weights, which phases, which solver."""
+def trained(kind: str, seed: int) -> nn.Module:
+    """Return one of the shipped networks."""
+    return models.komplexnet(kind, pretrained=True, seed=seed)  # type: ignore[arg-type]
 
-    label: str
-    weights: Literal["real", "random", "ideal", "komplexnet", "feedback"]
-    phases: Literal["none", "random", "ideal", "synchronise"]
-    method: str = "euler"
+
+def with_ideal_phases(seed: int) -> nn.Module:
+    """Return KomplexNet's own weights, with phases that stay as they are given."""
+    model = models.komplexnet("ideal")
+    model.load_state_dict(trained("komplexnet", seed).state_dict())
+    return model
+
+
+def random_start(scenes: Scenes, seed: int) -> State:
+    """Return random phases at t = 0 of each scene, the same for every network."""
+    return (phases_at_zero(len(scenes), seed),)
+
+
+def ideal_start(scenes: Scenes, seed: int) -> State:
+    """Return the phases of a perfect segmentation."""
+    return (ideal_phases(scenes.masks.float()),)
 
 
 WAYS = (
-    Way("real", "real", "none"),
-    Way("random", "random", "random"),
-    Way("ideal", "ideal", "ideal"),
-    Way("ideal, substituted", "komplexnet", "ideal"),
-    Way("komplexnet", "komplexnet", "synchronise"),
-    Way("komplexnet, ODE", "komplexnet", "synchronise", "bosh3"),
-    Way("feedback", "feedback", "synchronise"),
+    Way("real", partial(trained, "real")),
+    Way("random", partial(trained, "random"), start=random_start),
+    Way("ideal", partial(trained, "ideal"), start=ideal_start),
+    Way("ideal, substituted", with_ideal_phases, start=ideal_start),
+    Way("komplexnet", partial(trained, "komplexnet"), start=random_start),
+    Way("komplexnet, ODE", partial(trained, "komplexnet"), "bosh3", random_start),
+    Way("feedback", partial(trained, "feedback"), start=random_start),
 )
 
 
@@ -132,9 +134,13 @@ def komplexnet(
     config = {name: value for name, value in locals().items() if name != "out"}
     check_whole(training_seeds, images=(images, 1), batch_size=(batch_size, 1), seed=(seed, 0))
     folder = Path(out)
-    answers = run_cells(folder / "cells", **config)
+    shown = Presentation(
+        images, range(STEPS + 1), seed=seed, rtol=rtol, atol=atol, batch_size=batch_size,
+        device=device, measure=binding,
+    )  # fmt: skip
+    answers = present(folder / "cells", shown, CONDITIONS, WAYS, training_seeds)
     result = analysis.over_training_seeds(answers, reference="real")
-    result.attrs = {
+    result.attrs |= {
         "title": "Accuracy and synchrony over time for scenes of several digits",
         "neurodyn_version": nd.__version__,
         "torch_version": str(torch.__version__),
@@ -150,115 +156,28 @@ def komplexnet(
     return result
 
 
-def run_cells(
-    folder: Path, images: int, training_seeds: Sequence[int], rtol: float, atol: float,
-    batch_size: int, seed: int, device: str,
-) -> xr.Dataset:  # fmt: skip
-    """Return what every way answered in every cell, computing those that are not on disk yet."""
-
-    def one(scene: Scene, way: Way, training_seed: int) -> xr.Dataset:
-        model = models.komplexnet(way.weights, pretrained=True, seed=training_seed)
-        solve: dict[str, Any] = {"method": way.method, "batch_size": batch_size}
-        solve |= {"rtol": rtol, "atol": atol} if way.method != "euler" else {}
-        about = {"scene": scene.label, "way": way.label, "seed": training_seed}
-        where = {"scenes": scene.settings, "images": images, "start": seed, "device": device}
-        versions = {"neurodyn": nd.__version__, "torch": str(torch.__version__)}
-        config = about | solve | where | versions | {"weights": weights_hash(model)}
-        name = "_".join(str(value) for value in about.values()).replace(", ", "-").replace(" ", "_")
-        compute = partial(answered, scene, way, model.to(device), solve, images, seed)
-        return cell(folder / f"{name}.nc", config, compute)
-
-    every = [(scene, way, k) for scene in SCENES for way in WAYS for k in training_seeds]
-    found = in_parallel([partial(one, *each) for each in every], torch.get_num_threads())
-    axes = [("scene", [s.label for s in SCENES]), ("way", [w.label for w in WAYS]),
-            ("seed", list(training_seeds))]  # fmt: skip
-    indices = [{d: [v] for (d, _), v in zip(axes, (s.label, w.label, k), strict=True)}
-               for s, w, k in every]  # fmt: skip
-    cells = [data.expand_dims(index) for data, index in zip(found, indices, strict=True)]
-    whole = xr.combine_by_coords(cells, combine_attrs="override")
-    assert isinstance(whole, xr.Dataset)
-    ordered = whole.sel({dim: labels for dim, labels in axes})
-    about = {
-        "scene": "kind of scene",
-        "way": "network and phases",
-        "seed": "training seed",
-        "sample": "scene",
-        "time": "time (published steps)",
-    }
-    for dim, long_name in about.items():
-        ordered[dim].attrs = {"long_name": long_name, "units": "1"}
-    return ordered
-
-
-def answered(
-    scene: Scene, way: Way, model: nn.Module, solve: dict[str, Any], images: int, seed: int
-) -> xr.Dataset:
-    """Compute one cell."""
-    scenes = nd.stimuli.multi_digits(images, split="test", seed=seed, **scene.settings)
-    parameter = next(model.parameters())
-    stimulus, target = scenes.images.to(parameter), scenes.target
-    times = np.arange(STEPS + 1.0)
-    nfe = 0
-    if not isinstance(model, nd.Kuramoto):
-        with torch.no_grad():
-            logits = model(stimulus).cpu()[None].expand(len(times), -1, -1)
-        loss = order = torch.full(logits.shape[:2], torch.nan)
-        agreement = np.full(logits.shape[:2], np.nan)
-    else:
-        frozen = way.phases != "synchronise"
-        start = (
-            ideal_phases(scenes.masks.float())
-            if way.phases == "ideal"
-            else phases_at_zero(images, seed)
-        ).to(parameter)
-        parts, losses, ends, amplitudes = [], [], [], []
-        for rows in torch.arange(images).split(solve["batch_size"]):
-            drive = model.drive(stimulus[rows])
-            if frozen:
-                states = start[rows][None].expand(len(times), -1, -1, -1, -1)
-                logits = model.readout((start[rows],), drive)[None].expand(len(times), -1, -1)
-            else:
-                how = {name: value for name, value in solve.items() if name != "batch_size"}
-                run = nd.integrate(
-                    model, stimulus[rows], times.tolist(), initial_state=(start[rows],),
-                    gradient="none", **how,
-                )  # fmt: skip
-                assert run.readout is not None
-                states, logits, nfe = run.states[0], run.readout, nfe + run.stats.evaluations
-            masks = scenes.masks[rows].to(parameter)
-            apart = [synchrony_loss(p, drive["amplitude"], masks)[:2] for p in states]
-            losses.append(torch.stack([torch.stack(values) for values in apart], dim=1))
-            parts.append(logits)
-            ends.append(states[::EVERY])
-            amplitudes.append(drive["amplitude"])
-        logits, (loss, gap) = torch.cat(parts, dim=1).cpu(), torch.cat(losses, dim=2).cpu()
-        order = 1 - gap
-        agreement = np.full(loss.shape, np.nan)
-        seen = torch.cat(ends, dim=1)
-        different = seen[:1] if frozen else seen
-        agreement[::EVERY] = [
-            segmented(at, torch.cat(amplitudes), scenes.masks) for at in different
-        ]
-    recall = torch.stack([top_recall(at, target) for at in logits])
-    dims = ("time", "sample")
-    about = {
-        "exact": (recall == 1, "all digits right"),
-        "recall": (recall, "share of the digits found"),
-        "synchrony_loss": (loss, "distance from one cluster of phases per digit"),
-        "order_parameter": (order, "order parameter within digits"),
-    }
-    arrays = {
-        name: (dims, values.detach().numpy(), {"long_name": text, "units": "1"})
-        for name, (values, text) in about.items()
-    }
-    coords = {"time": times, "sample": np.arange(images)}
-    ari = {"long_name": "foreground ARI of phase clusters", "units": "1"}
-    ari["comment"] = f"at every {EVERY}th step"
-    calls = {
-        "foreground_ari": (dims, agreement, ari),
-        "nfe": ((), nfe, {"long_name": "evaluations of the right-hand side", "units": "1"}),
-    }
-    return xr.Dataset(arrays | calls, coords)
+def binding(model: Dynamics, states: State, scenes: Scenes) -> Measures:
+    """Return how well the phases bind the digits: synchrony, and clusters at every 5th step."""
+    (phase,) = states
+    amplitude = model.drive(scenes.images.to(phase))["amplitude"]
+    masks = scenes.masks.to(phase)
+    different = phase[:1] if getattr(model, "frozen", False) else phase
+    loss, gap = zip(*(synchrony_loss(p, amplitude, masks)[:2] for p in different), strict=True)
+    found = [torch.from_numpy(segmented(p, amplitude, scenes.masks)) for p in different[::EVERY]]
+    agreement = torch.full(phase.shape[:2], torch.nan, dtype=torch.float64)
+    agreement[::EVERY] = torch.stack(found)
+    every = (len(phase), len(masks))
+    return {
+        "synchrony_loss": (
+            torch.stack(loss).expand(every), "distance from one cluster of phases per digit", "1",
+        ),
+        "order_parameter": (
+            1 - torch.stack(gap).expand(every), "order parameter within digits", "1",
+        ),
+        "foreground_ari": (
+            agreement, f"foreground ARI of phase clusters, at every {EVERY}th step", "1",
+        ),
+    }  # fmt: skip
 
 
 def segmented(phase: Tensor, amplitude: Tensor, masks: Tensor) -> np.ndarray:
