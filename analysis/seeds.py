@@ -77,7 +77,8 @@ def over_training_seeds(answers: xr.Dataset, *, reference: str) -> xr.Dataset:
         The answers, and "accuracy", "difference" and "mean_..." of each of the others, with
         intervals over training seeds, ``..._ci`` (..., ci_bound).
     """
-    share = answers.exact.mean("sample").assign_attrs(long_name="share of scenes all right")
+    share = answers.exact.mean("sample", skipna=False)
+    share = share.assign_attrs(long_name="share of scenes all right")
     other = share - share.sel(way=reference, drop=True)
     other.attrs = {"long_name": f"accuracy minus that of {reference}", "units": "1"}
     parts = {

@@ -287,7 +287,8 @@ def load_shipped(model: nn.Module, stem: str) -> None:
     place = files("neurodyn.models").joinpath(f"{stem}.safetensors")
     if not place.is_file():
         of = stem.split("-")[0] + "-"
-        known = sorted(p.name for p in files("neurodyn.models").iterdir() if of in p.name)
+        names = (p.name for p in files("neurodyn.models").iterdir())
+        known = sorted(name for name in names if name.startswith(of))
         raise ValueError(
             f"no weights {place.name} ship with this package; there are "
             f"{', '.join(known) or 'none'}"

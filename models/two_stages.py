@@ -79,6 +79,11 @@ def two_stages(
     Dataset
         "loss" in nats, "exact", "images" and "duration" (kind, seed): see `labelled`.
     """
+    for what, given in (("kinds", kinds), ("seeds", seeds)):
+        if not given or len(set(given)) < len(given):
+            raise ValueError(f"{what} must be one or more, none of them twice; got {tuple(given)}")
+    if not isinstance(workers, int) or workers < 1:
+        raise ValueError(f"workers must be a whole number from 1 up, not {workers!r}")
     folder = Path(out)
     networks = ["matched"] * ("matched" in kinds) + ["cnn"] * (set(kinds) != {"matched"})
     first = [partial(begin, plan, folder, name, k, recipe) for k in seeds for name in networks]

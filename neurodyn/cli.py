@@ -48,6 +48,8 @@ for name in study_names():
     run.command(f"neurodyn.studies.{name}:{name}", name=name)
 train.command("neurodyn.models.train_predify:train_predify", name="predify")
 train.command("neurodyn.models.train_komplexnet:train_komplexnet", name="komplexnet")
+train.command("neurodyn.models.train_gaspnet:train_gaspnet", name="gaspnet")
+train.command("neurodyn.models.train_gattanet:train_gattanet", name="gattanet")
 sweep.command("neurodyn.models.sweep_grammar:sweep_grammar", name="agl")
 agl.command("neurodyn.experiment.page:experiment", name="experiment")
 

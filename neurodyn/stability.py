@@ -127,7 +127,7 @@ def step_limit(
         ``deciding_real``, ``deciding_imaginary``: the eigenvalue that sets the limit.
         ``residual``: its residual over its decay rate.
         ``hidden``: modulus up to which unseen modes may lie that would lower the limit; 0 if none.
-        ``stiffness``: max |Re| / min |Re| over the decaying modes found, a lower bound.
+        ``stiffness``: ``max |Re| / min |Re|`` over the decaying modes found, a lower bound.
         ``unstable_found``, ``neutral_found``: how many modes were found with Re > 0, and with Re =
         0 within ``floor``, the rounding error of the model's own precision; lower bounds, too. No
         Euler step is stable for unstable modes, nor for neutral ones that oscillate.

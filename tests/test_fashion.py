@@ -233,7 +233,7 @@ def shots(monkeypatch):
 def test_one_door_takes_the_best_there_is_and_names_it(tmp_path, archive, monkeypatch):
     monkeypatch.setattr(natural, "photographs", lambda colour: [torch.ones(1, 64, 64).byte()])
     folder = tmp_path / "c"
-    assert backgrounds(folder=folder)[1] == "photographs of scikit-image, left halves"
+    assert backgrounds()[1] == "photographs of scikit-image, left halves"
     read_cifar(folder, download=True)
     for kind in ("auto", "cifar"):
         for split, n in (("train", 10), ("test", 3)):
@@ -243,9 +243,10 @@ def test_one_door_takes_the_best_there_is_and_names_it(tmp_path, archive, monkey
                 assert found.name == name == f"CIFAR-10, {split}"
     assert backgrounds("photographs", "test", folder)[1].endswith("right halves")
     (folder / "test_batch").unlink()
-    assert "photographs" in backgrounds(folder=folder)[1]  # not one split of each
-    with pytest.raises(FileNotFoundError, match="lacks test_batch"):
-        backgrounds("cifar", "test", folder)
+    for kind in ("auto", "cifar"):
+        for split in ("train", "test"):
+            with pytest.raises(FileNotFoundError, match="lacks test_batch"):
+                backgrounds(kind, split, folder)
     no_scikit_image(monkeypatch)
     monkeypatch.setattr(natural, "photographs", photographs)
     assert backgrounds() == backgrounds("1/f") == ("1/f", "1/f noise")

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from neurodyn.stimuli.backgrounds import Pictures, read_cifar
-from neurodyn.stimuli.cifar import BATCHES, missing
+from neurodyn.stimuli.cifar import missing
 from neurodyn.stimuli.photographs import photographs
 from neurodyn.stimuli.recipe import whole
 
@@ -34,8 +34,8 @@ def backgrounds(
     ----------
     kind : {"auto", "cifar", "photographs", "1/f"}
         The images of CIFAR-10; the six of `photographs`; noise as `multi_digits` makes it; or the
-        first of these that can be had: CIFAR-10 where the folder holds all of it, else
-        photographs where scikit-image is installed, else noise.
+        first of these that can be had: CIFAR-10 where a folder is given, which must hold all of it,
+        else photographs where scikit-image is installed, else noise.
     split : {"train", "test"}
         CIFAR-10 has a split of its own. Of each photograph the left half is to train with, the
         right half to test with: no pixel is in both, but what they show is alike. Noise is split
@@ -80,8 +80,11 @@ def backgrounds(
     whole("size", size, 8)
     if kind == "cifar" and folder is None:
         raise ValueError("kind 'cifar' needs the folder cifar-10-batches-py: see read_cifar")
-    whole_set = folder is not None and not any(missing(folder, part) for part in BATCHES)
-    if folder is not None and (kind == "cifar" or kind == "auto" and whole_set):
+    if folder is not None and kind in ("cifar", "auto"):
+        parts: tuple[Literal["train"], Literal["test"]] = ("train", "test")
+        for part in parts:  # not one split of CIFAR-10 and another of noise
+            if missing(folder, part):
+                read_cifar(folder, part)  # which says what is missing
         name = f"CIFAR-10, {split}"
         return Pictures(read_cifar(folder, split, colour=colour), name), name
     if kind in ("photographs", "auto"):
