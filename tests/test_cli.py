@@ -25,7 +25,8 @@ def test_list_in_a_process_of_its_own() -> None:
     result = neurodyn("list")
     assert result.returncode == 0
     lines = result.stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["agl", "gaspnet", "gattanet", "komplexnet", "predify"]
+    names = ["agl", "gaspnet", "gattanet", "komplexnet", "predify"]
+    assert [line.split()[0] for line in lines] == names
     assert lines[2].startswith("predify     Accuracy on noisy digits over time")
 
 
