@@ -237,7 +237,11 @@ def write(
     gains = ", ".join(
         f"{v.name} {g:+.2f}" for v, g in zip(model.variables, model.gain.tolist(), strict=True)
     )
-    more = f"""**Gains learnt**, seed {training_seed}: {gains}.
+    more = f"""**Equal images, not equal work.** In training all networks see as many images,
+GAttANet each in several passes. Plain networks trained for as long as it named single objects
+better than all of these: see `neurodyn train gattanet --help`.
+
+**Gains learnt**, seed {training_seed}: {gains}.
 
 **Period 2.** Similarity of agreements with those one and two steps earlier, after {STEPS} steps,
 means over {next(iter(found.values())).sizes["sample"]} scenes; a layer flips where lag 1 is under
