@@ -28,6 +28,9 @@ class Subject:
         The scenes with noise.
     clean : str
         The same scenes without.
+    trained : (float, float)
+        The first and the last time that networks were trained to answer at. Claims and verdicts
+        are about the last (or the last that was read, if that is earlier).
     two_by_two : mapping
         (trained, tested) to way: trained "euler" or "rk4", tested "euler" or "adaptive".
     """
@@ -37,32 +40,40 @@ class Subject:
     against: Sequence[str]
     noisy: Sequence[str]
     clean: str
+    trained: tuple[float, float]
     two_by_two: Mapping[tuple[str, str], str]
 
 
 MISSING = "missing"
 
 
-def accuracy_table(result: xr.Dataset) -> Rows:
+def judged(result: xr.Dataset, subject: Subject) -> float:
+    """Return the time that claims and verdicts are about."""
+    return min(subject.trained[1], float(result.time[-1]))
+
+
+def accuracy_table(result: xr.Dataset, subject: Subject) -> Rows:
     """Return the heading and a row for each scene and way; a NaN is "missing"."""
-    last = f"t={result.time.values[-1]:g}"
+    when = judged(result, subject)
+    last = f"t={when:g}"
     reference = result.attrs["reference"]
     heading = ["scenes", "way", "t=0", "best", "at t", last, "95% over seeds"]
     rows = [[*heading, f"{last} minus {reference}", "95% over seeds", "so accuracy is"]]
     for scene in result.scene.values:
         for way in result.way.values:
             line = result.sel(scene=scene, way=way)
-            start, end = line.accuracy.values[[0, -1]]
+            ends = line.sel(time=when)
             best = int(line.accuracy.fillna(-np.inf).argmax("time"))
             largest = line.accuracy.values[best]
-            row = [str(scene), str(way), printed(start), printed(largest)]
+            row = [str(scene), str(way), printed(line.accuracy.values[0])]
+            row.append(printed(largest))
             row.append(MISSING if np.isnan(largest) else f"{line.time.values[best]:g}")
-            row += [printed(end), printed(*line.accuracy_ci.isel(time=-1).values)]
+            row += [printed(ends.accuracy.item()), printed(*ends.accuracy_ci.values)]
             if way == reference:
                 rows.append([*row, "", "", ""])
                 continue
-            low, high = line.difference_ci.isel(time=-1).values
-            row += [printed(line.difference.values[-1], sign="+"), printed(low, high, sign="+")]
+            low, high = ends.difference_ci.values
+            row += [printed(ends.difference.item(), sign="+"), printed(low, high, sign="+")]
             rows.append([*row, MISSING if np.isnan(low + high) else verdict(low, high)])
     return rows
 
@@ -88,8 +99,9 @@ def comparisons(result: xr.Dataset, subject: Subject) -> dict[str, dict[str, xr.
     """
     share = result.exact.astype(float).mean("sample", skipna=False)
     model, reference = share.sel(way=subject.way), subject.against[0]
-    first, last = model.isel(time=0), model.isel(time=-1)
-    gains = {other: last - share.sel(way=other).isel(time=-1) for other in subject.against}
+    begin, end = subject.trained[0], judged(result, subject)
+    first, last = model.sel(time=begin), model.sel(time=end)
+    gains = {other: last - share.sel(way=other, time=end) for other in subject.against}
     scenes = [str(scene) for scene in result.scene.values]
     found = {
         f"**More accurate than {other}?**": {scene: gain.sel(scene=scene) for scene in scenes}
@@ -101,7 +113,7 @@ def comparisons(result: xr.Dataset, subject: Subject) -> dict[str, dict[str, xr.
         f"what it gains on {subject.clean}:"
     )
     found[robust] = {scene: gains[reference].sel(scene=scene) - clean for scene in subject.noisy}
-    grows = f"**Does accuracy grow over time?** t={result.time.values[-1]:g} minus t=0:"
+    grows = f"**Does accuracy grow over time?** t={end:g} minus t={begin:g}:"
     found[grows] = {scene: (last - first).sel(scene=scene) for scene in scenes}
     return found
 
@@ -137,8 +149,8 @@ def said_of(gaps: xr.DataArray) -> str:
 
 
 def two_by_two(result: xr.Dataset, subject: Subject) -> xr.Dataset:
-    """Return the verdict, dynamics or step, on the last answers of each scene."""
-    exact = result.exact.isel(time=-1)
+    """Return the verdict, dynamics or step, on the answers of each scene at the judged time."""
+    exact = result.exact.sel(time=judged(result, subject), drop=True)
     rows = [
         xr.concat(
             [exact.sel(way=subject.two_by_two[k, q], drop=True) for q in ("euler", "adaptive")],
@@ -201,6 +213,7 @@ def page(
         Caption and file name.
     """
     config = json.loads(result.attrs["config"])
+    when = judged(result, subject)
     made = sum(len(found) for found in comparisons(result, subject).values())
     step = two_by_two(result, subject)
     return f"""# {title}
@@ -209,13 +222,15 @@ def page(
 the test split (scene seed {config["seed"]}); networks from the training seeds
 {", ".join(map(str, result.seed.values))}. {result.attrs["provenance"]}; no published number is
 claimed. Accuracy: all categories shown are those with the largest logits, as many as there are.
+Gaussian noise is named by its standard deviation, salt-and-pepper by its share of pixels.
 Solvers: {result.attrs["solver"]}.
 
-{markdown(accuracy_table(result))}
+{markdown(accuracy_table(result, subject))}
 
-**The claims.** Differences in accuracy at t={result.time.values[-1]:g}, paired by training seed,
+**The claims.** Differences in accuracy at t={when:g}, paired by training seed,
 95% interval; with {made} comparisons and no correction, one in twenty would exclude 0 by
-chance.
+chance. Networks were trained to answer from t={subject.trained[0]:g} to
+t={subject.trained[1]:g}: at t=0 they were not, and later times are beyond their training.
 
 {chr(10).join(f"- {sentence}" for sentence in claims(result, subject))}
 

@@ -106,7 +106,7 @@ def accuracy_over_time(
         if reference is not None:
             bands = dataset.accuracy.sel({line: reference}) + bands
         over = [d for d in bands.dims if d != panel]
-        span = 1.1 * float((bands.max(over) - bands.min(over)).max()) or 0.1
+        span = min(1.1 * float((bands.max(over) - bands.min(over)).max()) or 0.1, 1.0)
         for row, labels in zip(axes, rows, strict=True):
             for axis, label in zip(row, labels, strict=False):
                 if label is None:
@@ -164,7 +164,7 @@ def panel_rows(dataset: xr.Dataset, panel: str = "noise") -> list[list[Hashable 
 def draw_panel(
     axis: Axes, panel: xr.Dataset, band: xr.DataArray, reference: str | None, span: float, line: str
 ) -> None:
-    """Draw the lines and bands of one panel; the axis spans `span`, and nothing above 1."""
+    """Draw the lines and bands of one panel; the axis spans `span`, between 0 and 1."""
     times = panel.time.values
     labels = panel[line].values.tolist()
     names = panel[f"{line}_name"].values if f"{line}_name" in panel.coords else labels
@@ -179,6 +179,6 @@ def draw_panel(
         axis.fill_between(times, low, high, color=look["color"], alpha=0.18, linewidth=0)
         axis.plot(times, values, label=name, **look)
     middle = (np.nanmin(band) + np.nanmax(band)) / 2
-    top = min(middle + span / 2, 1.0 + 0.02 * span)
+    top = max(min(middle + span / 2, 1.0 + 0.02 * span), 0.98 * span)
     axis.set_ylim(top - span, top)
     axis.set_xlim(times[0] - 0.02 * np.ptp(times), times[-1] + 0.02 * np.ptp(times))

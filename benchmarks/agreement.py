@@ -58,7 +58,7 @@ class Case:
 
     def ours(self) -> Tensor:
         """Return kappa d phi / dt of all nodes, as the library computes it."""
-        flow = self.model.agreement(self.activities, self.phases, self.drive)
+        flow = self.model.pull(self.activities, self.phases, self.drive)
         return torch.cat([part.flatten(1) for part in flow], 1)
 
     def keys(self) -> tuple[Tensor, Tensor, Tensor]:

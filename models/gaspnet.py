@@ -65,6 +65,7 @@ def gaspnet(
         Of the images, 1 or 3.
     pretrained : bool
         Load the weights that ship with the package, from ``neurodyn train gaspnet``; grey images.
+        None ship of "synchrony", "global" and "eps0", which are to be trained.
     seed : int
         Of untrained weights; of pretrained ones which: 0, 1 or 2.
 

@@ -130,11 +130,12 @@ def present(
         largest logits, as many as there are; "recall", their share among those (`top_recall`);
         "nfe" (scene, way, seed); and what `shown.measure` returns.
     """
+    presented = {condition.label: shown.show(condition) for condition in conditions}
 
     def one(condition: Condition, way: Way, seed: int) -> xr.Dataset:
         model = way.make(seed)
         about = {"scene": condition.label, "way": way.label, "seed": seed}
-        scenes = shown.show(condition)
+        scenes = presented[condition.label]
         start = None if way.start is None else way.start(scenes, shown.seed)
         measure = None if shown.measure is None else shown.measure.__name__
         config = about | {

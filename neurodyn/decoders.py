@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from neurodyn.jacobian import forward_product
+
 
 class Decoder(nn.Module):
     r"""The default decoder g_n between any two layers, linear.
@@ -139,5 +141,5 @@ def reach(decoder: nn.Module, shape: tuple[int, ...], seed: int = 0) -> tuple[in
                 )
             return out
 
-        out, tangent, *_ = torch.func.jvp(once, (positive(centre),), (centre,))
+        out, tangent = forward_product(once, positive(centre), centre)
     return int(torch.count_nonzero(tangent)), out.shape[1:]

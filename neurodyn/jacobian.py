@@ -1,5 +1,6 @@
 """The Jacobian of a dynamics at one state, as products with vectors, all samples at once."""
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,9 @@ Field = Callable[..., State]
 Symmetry = str | State | None
 NEUTRAL = 1e-3
 """A direction u is a symmetry if |J u| is below this share of |J v|, v random."""
+
+
+_FORWARD = threading.RLock()
 
 
 class Jacobian:
@@ -111,6 +115,18 @@ def linearised(field: Field, state: State) -> tuple[State, Callable[[State], Sta
         derivative, pullback, *_ = torch.func.vjp(field, *state)
         _, push, *_ = torch.func.vjp(pullback, tuple(map(torch.zeros_like, derivative)))
     return derivative, lambda v: push(v)[0]
+
+
+def forward_product(
+    function: Callable[[Tensor], Any], at: Tensor, along: Tensor
+) -> tuple[Any, Any]:
+    """Return f(y) and J v by forward mode, one thread at a time.
+
+    Threads share the levels of torch's forward mode, and would close each other's.
+    """
+    with _FORWARD:
+        value, product, *_ = torch.func.jvp(function, (at,), (along,))
+    return value, product
 
 
 def flat(state: State) -> Float[Tensor, "sample size"]:

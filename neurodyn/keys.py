@@ -24,12 +24,10 @@ class CosineKeys:
     ----------
     k, q : Tensor
         Keys and queries (sample, node, dim); the same tensor where each node's query is its key.
-    mean_query : Tensor
-        (sample, dim): of queries that were not centred.
     """
 
-    def __init__(self, k: Tensor, q: Tensor, mean_query: Tensor) -> None:
-        self.k, self.q, self.mean_query = k, q, mean_query
+    def __init__(self, k: Tensor, q: Tensor) -> None:
+        self.k, self.q = k, q
         self.nodes = k.shape[1]
 
     @classmethod
@@ -38,10 +36,13 @@ class CosineKeys:
 
         `key` and `query` are (channel, dim), or (unit, dim): each unit has its own.
         """
-        q, mean = unit_length(of_nodes(activity, query), centred)
-        if query is key:
-            return cls(q, q, mean)
-        return cls(unit_length(of_nodes(activity, key), centred)[0], q, mean)
+        q = unit_length(of_nodes(activity, query), centred)
+        return cls(q if query is key else unit_length(of_nodes(activity, key), centred), q)
+
+    @staticmethod
+    def mean_query(activity: Tensor, query: Tensor) -> Float[Tensor, "sample dim"]:
+        """Return the mean over nodes of their queries, which are not centred."""
+        return unit_length(of_nodes(activity, query), centred=False).mean(1)
 
     def pooled(self, waves: Float[Tensor, "sample n node"]) -> Float[Tensor, "sample n dim"]:
         """Return the sums over nodes of keys times some weights."""
@@ -57,7 +58,7 @@ class CosineKeys:
 
     def mean_squares(self) -> tuple[Tensor, Tensor]:
         """Return 1 for keys and queries: there is nothing left to divide by."""
-        one = torch.ones_like(self.mean_query[:, 0])
+        one = torch.ones_like(self.k[:, 0, 0])
         return one, one
 
 
@@ -88,7 +89,12 @@ class DotKeys:
         self.key, self.query, self.centred, self.squares = key, query, centred, squares
         self.nodes = self.m.shape[1]
         self.mean = self.m.mean(1) if self.maps else activity / self.nodes
-        self.mean_query = self.mean @ query
+
+    @staticmethod
+    def mean_query(activity: Tensor, query: Tensor) -> Float[Tensor, "sample dim"]:
+        """Return the mean over nodes of their queries, which are not centred."""
+        maps = activity.ndim > 2
+        return (activity.mean((2, 3)) if maps else activity / activity.shape[1]) @ query
 
     def pooled(self, waves: Float[Tensor, "sample n node"]) -> Float[Tensor, "sample n dim"]:
         """Return the sums over nodes of keys times some weights."""
@@ -144,16 +150,14 @@ def of_nodes(activity: Tensor, weight: Tensor) -> Float[Tensor, "sample node dim
 
 def unit_length(
     k: Float[Tensor, "sample node dim"], centred: bool
-) -> tuple[Float[Tensor, "sample node dim"], Float[Tensor, "sample dim"]]:
-    """Return keys over their length, centred if so wanted; and their mean without centring."""
-    length = lengths(k)
-    floor = length.mean(1, keepdim=True)
-    mean = (k / (length + (FLOOR + ROUNDING) * floor)).mean(1)
-    if not centred:
-        return k / (length + (FLOOR + ROUNDING) * floor), mean
-    k = k - k.mean(1, keepdim=True)
-    length = lengths(k)
-    return k / (length + FLOOR * length.mean(1, keepdim=True) + ROUNDING * floor), mean
+) -> Float[Tensor, "sample node dim"]:
+    """Return keys over their length, centred first if so wanted."""
+    before = length = lengths(k)
+    if centred:
+        k = k - k.mean(1, keepdim=True)
+        length = lengths(k)
+    floor = FLOOR * length.mean(1, keepdim=True) + ROUNDING * before.mean(1, keepdim=True)
+    return k / (length + floor)
 
 
 def lengths(k: Float[Tensor, "sample node dim"]) -> Float[Tensor, "sample node 1"]:

@@ -235,7 +235,6 @@ class PhaseAgreement(TappedDynamics):
         first = self.keys_of(0, drive[FIRST].relu())
         if isinstance(first, CosineKeys):
             drive |= {"first key": first.k, "first query": first.q}
-            drive["first mean query"] = first.mean_query
         else:
             drive["first key square"], drive["first query square"] = first.mean_squares()
         return drive
@@ -265,8 +264,8 @@ class PhaseAgreement(TappedDynamics):
         """Return d phi / dt of every tap."""
         if self.frozen:
             return tuple(torch.zeros_like(phase) for phase in state)
-        flow = self.agreement(self.activities(state, drive), state, drive)
-        return tuple(pull / (self.kappa * self.step) for pull in flow)
+        pulls = self.pull(self.activities(state, drive), state, drive)
+        return tuple(pull / (self.kappa * self.step) for pull in pulls)
 
     def activities(self, state: State, drive: Drive) -> list[Tensor]:
         """Return m of every tap: in logits, say, a unit below 0 is silent."""
@@ -288,6 +287,11 @@ class PhaseAgreement(TappedDynamics):
         make = CosineKeys.of if self.keys == "cosine" else DotKeys
         return make(activity, *self.weights_of(n), self.centred)
 
+    def mean_query(self, n: int, activity: Tensor) -> Float[Tensor, "sample dim"]:
+        """Return the mean over the nodes of tap n of their queries, which are not centred."""
+        kind = CosineKeys if self.keys == "cosine" else DotKeys
+        return kind.mean_query(activity, self.weights_of(n)[1])
+
     def weights_of(self, n: int) -> tuple[Tensor, Tensor]:
         """Return K and Q of tap n."""
         key = self.key_weights[n]
@@ -297,26 +301,26 @@ class PhaseAgreement(TappedDynamics):
         """Return the keys and queries of all taps; of the first, what does not change is known."""
         first: Keys
         if self.keys == "cosine":
-            first = CosineKeys(drive["first key"], drive["first query"], drive["first mean query"])
+            first = CosineKeys(drive["first key"], drive["first query"])
         else:
             squares = drive["first key square"], drive["first query square"]
             first = DotKeys(activities[0], *self.weights_of(0), self.centred, squares)
         return [first, *(self.keys_of(n, m) for n, m in enumerate(activities[1:], 1))]
 
-    def agreement(self, activities: list[Tensor], state: State, drive: Drive) -> State:
+    def pull(self, activities: list[Tensor], state: State, drive: Drive) -> State:
         """Return kappa tau d phi / dt of every tap."""
         layers = self.layers(activities, drive)
         waves = [on_circle(phase) for phase in state]
-        mean, everyone = pooled(layers, waves)
+        mean = resultant(waves)
         pulls = []
         if self.coupling == "global":
-            size = length_of(layers)
-            query = torch.stack([layer.mean_query for layer in layers]).mean(0) / size
+            queries = [self.mean_query(n, m) for n, m in enumerate(activities)]
+            query = torch.stack(queries).mean(0) / length_of(layers)
             for layer, z in zip(layers, waves, strict=True):
                 agree = layer.agree(query) - self.desynchrony
                 pulls.append(agree * torque(*z.unbind(1), *mean.unbind(1)))
         else:
-            push = self.desynchrony * mean
+            everyone, push = pooled(layers, waves), self.desynchrony * mean
             for layer, z in zip(layers, waves, strict=True):
                 field = layer.read(everyone) - push
                 pulls.append(torque(*z.unbind(1), *field.unbind(1)))
@@ -345,9 +349,9 @@ class PhaseAgreement(TappedDynamics):
         if reasons:
             raise ValueError("this flow has no energy that it descends: " + ", ".join(reasons))
         layers = self.layers(self.activities(state, drive), drive)
-        mean, everyone = pooled(layers, [on_circle(phase) for phase in state])
-        agree = everyone.square().sum((1, 2)) * length_of(layers)[:, 0]
-        push = mean.square().sum((1, 2))
+        waves = [on_circle(phase) for phase in state]
+        agree = pooled(layers, waves).square().sum((1, 2)) * length_of(layers)[:, 0]
+        push = resultant(waves).square().sum((1, 2))
         return -(agree - self.desynchrony * push) / (2 * self.kappa)
 
     def config(self) -> dict[str, Any]:
@@ -385,16 +389,16 @@ class PhaseAgreement(TappedDynamics):
         ]
 
 
-def pooled(layers: Sequence[Keys], waves: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return (c, s) and (C, S) / size: sums over all nodes, each layer with the same weight.
+def resultant(waves: Sequence[Tensor]) -> Float[Tensor, "sample 2 1"]:
+    """Return (c, s): the mean over layers of the means of their cosines and sines."""
+    return torch.stack([z.mean(2, keepdim=True) for z in waves]).mean(0)
 
-    Their shapes are (sample, 2, 1) and (sample, 2, dim).
-    """
-    weights = [1 / (len(waves) * z.shape[2]) for z in waves]
-    sums = [w * z.sum(2, keepdim=True) for w, z in zip(weights, waves, strict=True)]
-    keys = [w * layer.pooled(z) for w, layer, z in zip(weights, layers, waves, strict=True)]
-    size = length_of(layers)[..., None]
-    return torch.stack(sums).sum(0), torch.stack(keys).sum(0) / size
+
+def pooled(layers: Sequence[Keys], waves: Sequence[Tensor]) -> Float[Tensor, "sample 2 dim"]:
+    """Return (C, S) / s: keys times cosines and sines, summed with the same weights."""
+    pairs = zip(layers, waves, strict=True)
+    keys = torch.stack([layer.pooled(z) / z.shape[2] for layer, z in pairs]).mean(0)
+    return keys / length_of(layers)[..., None]
 
 
 def on_circle(phase: Tensor) -> Float[Tensor, "sample 2 node"]:
@@ -406,8 +410,6 @@ def on_circle(phase: Tensor) -> Float[Tensor, "sample 2 node"]:
 def length_of(layers: Sequence[Keys]) -> Float[Tensor, "sample 1"]:
     """Return s: the root of the mean squared lengths of keys and queries of all nodes."""
     nodes = sum(layer.nodes for layer in layers)
-    key, query = (
-        torch.stack([layer.nodes / nodes * layer.mean_squares()[i] for layer in layers]).sum(0)
-        for i in (0, 1)
-    )
+    shares = [torch.stack(layer.mean_squares()) * (layer.nodes / nodes) for layer in layers]
+    key, query = torch.stack(shares).sum(0)
     return (key.clamp_min(LEAST).sqrt() * query.clamp_min(LEAST).sqrt())[:, None]

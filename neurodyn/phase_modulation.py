@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from neurodyn.backbone import STIMULUS, Backbone, Visit, calls_in
 from neurodyn.dynamics import Drive
+from neurodyn.jacobian import forward_product, linearised
 
 FIRST, SECOND = "first", "second"
 """In the drive: the first tap's activity as waves want it; what the second computes from it."""
@@ -138,7 +139,7 @@ class PhaseModulated(Backbone):
             self.sweep(network, drive, visit)
             return tuple(passed[1:])
 
-        wanted = torch.func.jvp(outputs, (first,), (along,))[1]
+        wanted = linearised(outputs, (first,))[1]((along,))
         drive = drive | self._biases(network, drive)
 
         def visit(n: int, feedforward: Tensor) -> Tensor:
@@ -302,8 +303,8 @@ class PhaseModulated(Backbone):
                 bias = drive[f"bias {name} {next(calls)}"]
                 u, c, s = x.split(samples)
                 both, along = torch.cat([u, u]), torch.cat([c - bias, s - bias])
-                out, waves, *_ = torch.func.jvp(
-                    lambda v: forward(v.clone(), *args, **kwargs), (both,), (along,)
+                out, waves = forward_product(
+                    lambda v: forward(v.clone(), *args, **kwargs), both, along
                 )
                 return torch.cat([out[:samples], waves])
 

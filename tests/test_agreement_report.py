@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ SUBJECT = Subject(
     against=("cnn", "wide"),
     noisy=("noise", "broken"),
     clean="clean",
+    trained=(0.0, 2.0),
     two_by_two={
         ("euler", "euler"): "model",
         ("euler", "adaptive"): "model, adaptive",
@@ -107,6 +109,19 @@ def test_claims_hold_fail_or_are_missing(result):
     assert "higher; noise: +0.000" in said[3] and len(said) == 4
 
 
+def test_claims_and_verdicts_are_about_the_last_trained_time(result):
+    """Judged at t=1, a record up to t=2 says what one that ends there says."""
+    early = replace(SUBJECT, trained=(0.0, 1.0))
+    short = result.isel(time=slice(0, 2))
+    assert claims(result, early) == claims(short, SUBJECT) != claims(result, SUBJECT)
+    assert accuracy_table(result, early)[0][5] == "t=1"
+    later = [row[5:] for row in accuracy_table(result, early)]
+    assert later == [row[5:] for row in accuracy_table(short, SUBJECT)]
+    xr.testing.assert_identical(two_by_two(result, early), two_by_two(short, SUBJECT))
+    grows = claims(result, replace(SUBJECT, trained=(1.0, 2.0)))[-1]
+    assert "t=2 minus t=1: clean: +0.000" in grows
+
+
 def test_said_of_a_difference():
     def of(*gaps):
         return said_of(xr.DataArray(list(gaps), dims="seed"))
@@ -128,7 +143,7 @@ def test_the_page_counts_the_comparisons_that_it_makes(result):
 
 
 def test_accuracies(result):
-    heading, *rows = accuracy_table(result)
+    heading, *rows = accuracy_table(result, SUBJECT)
     assert heading[5:] == ["t=2", "95% over seeds", "t=2 minus cnn", "95% over seeds",
                            "so accuracy is"]  # fmt: skip
     table = {(row[0], row[1]): row[2:] for row in rows}

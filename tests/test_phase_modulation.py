@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -489,3 +490,20 @@ def test_forward_mode_goes_through(made):
         low = run(*(p - 1e-6 * v for p, v in zip(phases, along, strict=True)))
     for got, a, b in zip(slope, high, low, strict=True):
         torch.testing.assert_close(got, (a - b) / 2e-6, atol=1e-5, rtol=1e-4)
+
+
+def test_threads_do_not_disturb_each_other():
+    """Inspected and run in four threads at once, through stages that are not affine."""
+    network, taps, x = seeded(lambda: plain(nn.MaxPool2d)), ["1", "5", "8"], rand(2, *IMAGE)
+
+    def run(_):
+        own = copy.deepcopy(network)
+        waves = PhaseModulated(own, taps)
+        phases = phases_for(waves.inspect(own, x[:1])[0], 2)
+        with torch.no_grad():
+            return [passed(own, waves, x, phases, [0.0, 0.9, 0.5]) for _ in range(5)][-1]
+
+    with ThreadPoolExecutor(4) as pool:
+        first, *others = pool.map(run, range(16))
+    for other in others:
+        close(other, first)

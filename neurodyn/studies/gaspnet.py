@@ -23,6 +23,7 @@ from neurodyn.dynamics import Dynamics, State
 from neurodyn.models.gaspnet import SHAPES, WIDTHS, ideal_state, rectified
 from neurodyn.models.gaspnet import gaspnet as network
 from neurodyn.models.gattanet import TAPS
+from neurodyn.models.two_stages import READ
 from neurodyn.phase_agreement import PROVENANCE, PhaseAgreement
 
 REFERENCES = "Alamia, Muzellec, Serre & VanRullen (2025), arXiv:2507.16674"
@@ -93,10 +94,7 @@ WAYS = (
     Way("gaspnet by rk4, adaptive", partial(trained, "gaspnet-rk4"), SOLVER, near_zero),
 )
 """By rk4: trained with that solver. Substituted: the weights of "gaspnet", one part exchanged."""
-DRAWN = (
-    "cnn", "wider cnn", "gattanet", "random phases", "ideal phases", "gaspnet",
-    "gaspnet, adaptive",
-)  # fmt: skip
+DRAWN = ("cnn", "random phases", "ideal phases", "gaspnet", "gaspnet, adaptive")
 SUBJECT = report.Subject(
     name="GASPnet",
     way="gaspnet",
@@ -106,6 +104,7 @@ SUBJECT = report.Subject(
     ),
     noisy=("Gaussian .05", "Gaussian .1", "salt-pepper .02", "salt-pepper .05"),
     clean="2 digits",
+    trained=(READ["phases"][0], READ["phases"][-1]),
     two_by_two={
         ("euler", "euler"): "gaspnet",
         ("euler", "adaptive"): "gaspnet, adaptive",
@@ -132,14 +131,14 @@ def gaspnet(
 
     The shipped networks, trained on two digits from three seeds each, say which digits are in
     scenes they were not trained on: two digits, clean and under noise (Gaussian, salt-and-pepper),
-    three digits, two that overlap. Euler's method with a step of 1, as the published network
-    steps, and an adaptive solver, for weights that were trained with Euler's method and with rk4.
+    three digits, two that overlap. Euler's method with a step of 1 (the published one is not
+    known) and an adaptive solver, for weights that were trained with Euler's method and with rk4.
     Then, untrained, where Euler's step is too long and where it is not.
 
     Parameters
     ----------
     out : path
-        Folder for gaspnet.nc, untrained.nc, the figures (accuracy, phases, clusters,
+        Folder for gaspnet.nc, discretisation-*.nc, the figures (accuracy, phases, clusters,
         discretisation), summary.md and cells/, where each cell (scenes x training seed x way) is
         kept as soon as it is computed.
     images : int
@@ -147,7 +146,7 @@ def gaspnet(
     training_seeds : tuple of int
         Which of the shipped networks, 0, 1, 2: the unit of the intervals.
     duration : int
-        Published steps.
+        Steps of 1. Networks are trained to answer after 2, 4 and 6; what comes later is drawn only.
     rtol, atol : float
         Tolerances of the adaptive solver (bosh3).
     batch_size : int
@@ -273,8 +272,8 @@ def steps(shown: Presentation, training_seed: int) -> tuple[dict[str, xr.Dataset
 
 def write(result: xr.Dataset, folder: Path, shown: Presentation, training_seed: int) -> None:
     """Write records, figures and the summary, and print it."""
-    found, maps = steps(shown, training_seed)
     nd.save(result, folder / "gaspnet.nc")
+    found, maps = steps(shown, training_seed)
     for case, data in found.items():
         name = case.replace(", ", "-").replace(" ", "-")
         nd.save(data, folder / f"discretisation-{name}.nc")

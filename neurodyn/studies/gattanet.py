@@ -21,6 +21,7 @@ from neurodyn.conditions import Condition, Presentation, Way, check_whole, prese
 from neurodyn.models.gattanet import load_shipped
 from neurodyn.models.resnet import load_weights
 from neurodyn.models.train_gattanet import Behind, Objects, scene_settings, untrained
+from neurodyn.models.two_stages import READ
 
 SOLVER = "bosh3"
 STEPS = 15
@@ -82,6 +83,7 @@ SUBJECT = report.Subject(
     against=("cnn", "wider cnn", "alpha = 0, substituted"),
     noisy=tuple(c.label for c in CONDITIONS if "noise" in c.settings),
     clean="1 object",
+    trained=(READ["attention"][0], READ["attention"][-1]),
     two_by_two={
         ("euler", "euler"): "gattanet",
         ("euler", "adaptive"): "gattanet, adaptive",
@@ -135,7 +137,7 @@ def gattanet(
     training_seeds : tuple of int
         Which of the networks, 0, 1, 2: the unit of the intervals.
     duration : int
-        Published steps.
+        Published steps. Networks are trained to answer after 1, 2 and 3; later is drawn only.
     rtol, atol : float
         Tolerances of the adaptive solver (bosh3).
     batch_size : int
