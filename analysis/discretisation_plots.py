@@ -26,6 +26,7 @@ def discretisation_figure(
     verdicts: xr.Dataset | None = None,
     *,
     phases: Mapping[str, xr.DataArray] | None = None,
+    case: str = "",
 ) -> Figure:
     """Draw what the published step does and the differential equation does not.
 
@@ -47,6 +48,8 @@ def discretisation_figure(
     phases : mapping, optional
         "euler" and "adaptive" to phases of a layer and sample, in radians: maps (time, y, x), or
         (time, unit), drawn as a strip, units from top to bottom. The last four times are drawn.
+    case : str
+        What `found` is about, where `verdicts` are about something else: above the similarities.
 
     Returns
     -------
@@ -80,7 +83,7 @@ def discretisation_figure(
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.2, sum(heights)), layout="constrained")
         grid = figure.add_gridspec(len(heights), 2, height_ratios=heights, width_ratios=[1.25, 1])
-        draw_similarities(figure.add_subfigure(grid[0, :]), found)
+        draw_similarities(figure.add_subfigure(grid[0, :]), found, case)
         if phases is not None:
             left = grid[1, :] if verdicts is None else grid[1, 0]
             draw_phases(figure.add_subfigure(left), phases)
@@ -91,7 +94,7 @@ def discretisation_figure(
     return figure
 
 
-def draw_similarities(figure: SubFigure, found: xr.Dataset) -> None:
+def draw_similarities(figure: SubFigure, found: xr.Dataset, case: str) -> None:
     """Draw similarity over time under both solvers, and the distance between them."""
     left, middle, right = figure.subplots(1, 3)
     middle.sharey(left)
@@ -110,7 +113,8 @@ def draw_similarities(figure: SubFigure, found: xr.Dataset) -> None:
                 values = mean.sel(solver=solver, layer=layer, lag=lag)
                 axis.plot(found.time, values, color=COLOURS[n % len(COLOURS)], linestyle=style)
         share = float(found.flips.sel(solver=solver).mean())
-        axis.set_title(f"{names[solver]}\n{share:.0%} flip")
+        about = f"{case}\n" if case else ""
+        axis.set_title(f"{about}{names[solver]}\n{share:.0%} flip")
     left.set_ylabel("similarity with\nan earlier step")
     distance = found.distance.mean("sample")
     for n, layer in enumerate(found.layer.values):

@@ -1,5 +1,7 @@
 """Dynamics or step? A verdict from networks trained, and tested, with two kinds of solver."""
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -17,11 +19,16 @@ ABOUT = {
     "accuracy": "accuracy",
     "difference": "accuracy by Euler minus by the adaptive solver",
     "co_adaptation": "difference where trained with euler minus where trained with rk4",
+    "change": "accuracy by the adaptive solver minus that at t = 0",
 }
 
 
 def step_or_dynamics(
-    exact: xr.DataArray, *, margin: float = 0.05, level: float = 0.95
+    exact: xr.DataArray,
+    before: xr.DataArray | None = None,
+    *,
+    margin: float = 0.05,
+    level: float = 0.95,
 ) -> xr.Dataset:
     r"""Tell whether accuracy depends on the solver, whichever solver networks were trained with.
 
@@ -30,13 +37,18 @@ def step_or_dynamics(
 
     .. math:: C = D_\mathrm{euler} - D_\mathrm{rk4}
 
+    .. math:: T_k = A_{k,\, \mathrm{adaptive}} - A_{k,\, t = 0}
+
     A is the accuracy of a network trained with one solver and tested with another, D the
     difference between two tests of the same network, paired by training seed. Weights adapt to the
     solver that they are trained with, so that either row alone may say no more than that a
-    network does best what it was trained to do: that is C, the co-adaptation. The verdict is
+    network does best what it was trained to do: that is C, the co-adaptation. T is what time
+    changes, without any step. The verdict is
 
     - "dynamics" if both intervals of D lie within plus and minus `margin`: what the networks do
-      they do with either solver, to within the margin, even where a small difference is reliable;
+      they do with either solver, to within the margin, even where a small difference is reliable.
+      Solvers also agree where nothing happens: with `before` both intervals of T must exclude 0;
+      it is "no effect of time" if they lie within the margin instead, and else "undecided";
     - else "step" if both intervals exclude 0, on the same side: the published step gains or costs
       accuracy whatever the training;
     - else "undecided".
@@ -51,6 +63,9 @@ def step_or_dynamics(
         Whether an answer was right, or an accuracy, with the dimensions ``trained`` (euler, rk4),
         ``tested`` (euler, adaptive) and ``seed`` (two or more), all labelled; the mean is taken
         over ``sample``, if it is there. Any others (scene, noise, time) are kept.
+    before : DataArray, optional
+        The same at t = 0, where no solver has done anything. Without it the verdict "dynamics" does
+        not say that the dynamics changes accuracy.
     margin : float
         The largest difference that does not matter, in units of `exact`; choose it beforehand.
     level : float
@@ -61,7 +76,8 @@ def step_or_dynamics(
     -------
     Dataset
         ``accuracy`` (trained, tested, ...), ``difference`` (trained, ...) and ``co_adaptation``
-        (...), with Student's intervals over training seeds, ``..._ci`` (..., ci_bound);
+        (...), and of `before` ``change`` (trained, ...), T, with Student's intervals over training
+        seeds, ``..._ci`` (..., ci_bound);
         ``verdict`` (...) and ``reason`` (...), what it follows from in words.
 
     Raises
@@ -91,21 +107,33 @@ def step_or_dynamics(
     exclude 0, on the same side
     """
     check(exact, margin)
-    values = exact.astype(float)
-    values = values.mean("sample", skipna=False) if "sample" in values.dims else values
-    values = values.sel(trained=list(TRAINED), tested=list(TESTED))
+    values = shares(exact)
     gap = values.sel(tested="euler", drop=True) - values.sel(tested="adaptive", drop=True)
     adapted = gap.sel(trained="euler", drop=True) - gap.sel(trained="rk4", drop=True)
+    measures = {"accuracy": values, "difference": gap, "co_adaptation": adapted}
+    if before is not None:
+        check(before, margin)
+        measures["change"] = (values - shares(before)).sel(tested="adaptive", drop=True)
     result = xr.Dataset()
-    for name, measure in zip(ABOUT, (values, gap, adapted), strict=True):
+    for name, measure in measures.items():
         measure.attrs = {"long_name": ABOUT[name], "units": exact.attrs.get("units", "1")}
         summary = seed_interval(measure, level=level)
         result[name], result[f"{name}_ci"] = summary["mean"], summary.mean_ci
-    result["verdict"], result["reason"] = xr.apply_ufunc(
-        judged, result.difference, result.difference_ci, margin,
-        input_core_dims=[["trained"], ["trained", "ci_bound"], []], output_core_dims=[[], []],
-        vectorize=True, output_dtypes=[object, object],
-    )  # fmt: skip
+    row = [["trained"], ["trained", "ci_bound"]]
+    how: dict[str, Any] = {
+        "output_core_dims": [[], []],
+        "vectorize": True,
+        "output_dtypes": [object, object],
+    }
+    said = xr.apply_ufunc(
+        judged, result.difference, result.difference_ci, margin, input_core_dims=[*row, []], **how
+    )
+    if before is not None:
+        said = xr.apply_ufunc(
+            timed, *said, result.change, result.change_ci, margin,
+            input_core_dims=[[], [], *row, []], **how,
+        )  # fmt: skip
+    result["verdict"], result["reason"] = said
     for name, long_name in (("verdict", "dynamics or step"), ("reason", "why")):
         result[name] = result[name].astype(str)
         result[name].attrs = {"long_name": long_name, "units": "1", "references": REFERENCES}
@@ -116,27 +144,29 @@ def step_or_dynamics(
     return result
 
 
+def shares(exact: xr.DataArray) -> xr.DataArray:
+    """Return accuracies (trained, tested, ...), in this order of labels."""
+    values = exact.astype(float)
+    values = values.mean("sample", skipna=False) if "sample" in values.dims else values
+    return values.sel(trained=list(TRAINED), tested=list(TESTED))
+
+
 def judged(mean: np.ndarray, bounds: np.ndarray, margin: float) -> tuple[str, str]:
-    """Return verdict and reason, from the means (trained) and intervals (trained, bound).
+    """Return verdict and reason, from the means (trained) and intervals (trained, bound) of D.
 
     Examples
     --------
     >>> judged(np.array([0.1, -0.1]), np.array([[0.05, 0.15], [-0.15, -0.05]]), 0.02)[0]
     'undecided'
     """
-    said = "; ".join(
-        f"trained with {name}: {m:+.3f} [{low:+.3f}, {high:+.3f}]"
-        for name, m, (low, high) in zip(TRAINED, mean, bounds, strict=True)
-    )
     low, high = bounds.T
     apart = (low > 0) | (high < 0)
-    no_width = high - low < ROUNDING
     verdict = "undecided"
     if not np.isfinite(bounds).all():
         why = "a value is missing"
     elif (np.abs(bounds) <= margin).all():
         verdict, why = "dynamics", f"both within {margin:g} of 0"
-    elif no_width.any():
+    elif (high - low < ROUNDING).any():
         why = "the same difference for every seed is no interval"
     elif not apart.any():
         why = f"neither excludes 0, nor are both within {margin:g} of it"
@@ -146,7 +176,39 @@ def judged(mean: np.ndarray, bounds: np.ndarray, margin: float) -> tuple[str, st
         why = "both exclude 0, on opposite sides"
     else:
         verdict, why = "step", "both exclude 0, on the same side"
-    return verdict, f"{said}; {why}"
+    return verdict, f"{printed(mean, bounds)}; {why}"
+
+
+def timed(
+    verdict: str, reason: str, mean: np.ndarray, bounds: np.ndarray, margin: float
+) -> tuple[str, str]:
+    """Return verdict and reason, once the means and intervals of T are known too.
+
+    Examples
+    --------
+    >>> none = np.zeros((2, 2))
+    >>> timed("dynamics", "both within 0.02 of 0", none[0], none, 0.02)[0]
+    'no effect of time'
+    """
+    if verdict != "dynamics":
+        return verdict, reason
+    if not np.isfinite(bounds).all():
+        verdict, why = "undecided", "a value is missing"
+    elif (np.abs(bounds) <= margin).all():
+        verdict, why = "no effect of time", f"both within {margin:g} of 0 as well"
+    elif ((bounds[:, 0] > 0) | (bounds[:, 1] < 0)).all():
+        why = "time changes accuracy in both rows"
+    else:
+        verdict, why = "undecided", "whether time changes accuracy is not settled in both rows"
+    return verdict, f"{reason}; t minus t=0: {printed(mean, bounds)}; {why}"
+
+
+def printed(mean: np.ndarray, bounds: np.ndarray) -> str:
+    """Return the means and intervals of both rows as text."""
+    return "; ".join(
+        f"trained with {name}: {m:+.3f} [{low:+.3f}, {high:+.3f}]"
+        for name, m, (low, high) in zip(TRAINED, mean, bounds, strict=True)
+    )
 
 
 def check(exact: xr.DataArray, margin: float) -> None:

@@ -1,9 +1,11 @@
 """What phases should be: one cluster for each object, the clusters evenly spread."""
 
 import math
+from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from neurodyn.complex_layers import modulus
@@ -101,3 +103,16 @@ def synchrony_loss(
         )
         bound += groups / 2 / m**2
     return (synchrony + desynchrony) / bound, synchrony, desynchrony
+
+
+def groups_of(
+    masks: Bool[Tensor, "sample group y x"], shape: Sequence[int]
+) -> Bool[Tensor, "sample group y x"]:
+    """Return the background and each object at the resolution of a layer.
+
+    A location belongs to the object that covers most of it, if one covers any, and to all of those
+    that cover it alike.
+    """
+    share = F.adaptive_avg_pool2d(masks.float(), (shape[0], shape[1]))
+    most = share.amax(1, keepdim=True)
+    return torch.cat([most == 0, (share == most) & (share > 0)], 1)

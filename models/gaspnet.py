@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool
 from torch import Tensor, nn
 
 from neurodyn.agreement import GlobalAttention
-from neurodyn.models.binding import ideal_phases
+from neurodyn.models.binding import groups_of, ideal_phases
 from neurodyn.models.gattanet import TAPS, load_shipped, plain
 from neurodyn.models.pc_shallow import initialise_rectified
 from neurodyn.phase_agreement import PhaseAgreement
@@ -22,11 +21,11 @@ SHAPES = ((32, 32), (16, 16), (8, 8), (16,), (10,))
 """Of the phases: 1,370 nodes."""
 KINDS = (
     "cnn", "matched", "gattanet", "random", "ideal", "gaspnet", "gaspnet-rk4", "synchrony",
-    "global", "eps0",
+    "global", "eps0", "longer",
 )  # fmt: skip
 Kind = Literal[
     "cnn", "matched", "gattanet", "random", "ideal", "gaspnet", "gaspnet-rk4", "synchrony",
-    "global", "eps0",
+    "global", "eps0", "longer",
 ]  # fmt: skip
 
 
@@ -42,8 +41,7 @@ def gaspnet(
     Three convolutions (26 channels of 32 x 32, 30 of 16 x 16, 32 of 8 x 8) and two dense layers
     (16 and 10 units), with one phase per location and per unit: 1,370 phases, keys and queries of
     dimension 16. For grey images it has 48,936 parameters, for colour 49,404; keys and queries add
-    3,648, and epsilon, kappa and the five modulations 7 (the first of which, of connections from
-    an image that has no phase, is not used).
+    3,648, and epsilon, kappa and the four modulations 6.
 
     *Provenance*: GASPnet-style, reconstructed. The sizes are read off the published figure (which
     prints 1347 nodes where its own layers have 1370). Reconstructed: 3x3 kernels, mean pooling,
@@ -59,13 +57,13 @@ def gaspnet(
         "eps0": epsilon stays 0. "random": phases stay as drawn, uniformly. "ideal": phases stay as
         masks say (`ideal_state`), convolutional layers only: connections into dense layers are not
         modulated, because a phase for a category would give its label away. "gattanet": global
-        attention on the same network. "cnn": the network alone. "matched": a wider one with as
-        many parameters as GASPnet.
+        attention on the same network. "cnn": the network alone. "longer": the same, which has seen
+        so many more images that it worked as much as GASPnet. "matched": a wider one with as many
+        parameters as GASPnet.
     channels : int
         Of the images, 1 or 3.
     pretrained : bool
         Load the weights that ship with the package, from ``neurodyn train gaspnet``; grey images.
-        None ship of "synchrony", "global" and "eps0", which are to be trained.
     seed : int
         Of untrained weights; of pretrained ones which: 0, 1 or 2.
 
@@ -96,12 +94,12 @@ def gaspnet(
     common: dict[str, Any] = {"example": example, "seed": seed + 1000}
     phases: dict[str, dict[str, Any]] = {
         "random": {"frozen": True, "start": "uniform"},
-        "ideal": {"frozen": True, "modulation": (0.0, 0.5, 0.5, 0.0, 0.0)},
+        "ideal": {"frozen": True, "modulation": (0.5, 0.5, 0.0, 0.0)},
         "global": {"coupling": "global"},
         "eps0": {"desynchrony": 0.0},
     }
     model: PhaseAgreement | GlobalAttention | nn.Sequential
-    if kind in ("cnn", "matched"):
+    if kind in ("cnn", "longer", "matched"):
         model = network
     elif kind == "gattanet":
         model = GlobalAttention(network, TAPS, **common)
@@ -144,15 +142,3 @@ def ideal_state(masks: Bool[Tensor, "sample group y x"]) -> tuple[Tensor, ...]:
             groups = groups_of(masks, shape).float()
             phases.append(ideal_phases(groups, channels=1)[:, 0])
     return tuple(phases)
-
-
-def groups_of(
-    masks: Bool[Tensor, "sample group y x"], shape: Sequence[int]
-) -> Bool[Tensor, "sample group y x"]:
-    """Return the background and each object at the resolution of a layer.
-
-    A location belongs to the object that covers most of it, if one covers any.
-    """
-    share = F.adaptive_avg_pool2d(masks.float(), (shape[0], shape[1]))
-    most = share.amax(1, keepdim=True)
-    return torch.cat([most == 0, (share == most) & (share > 0)], 1)

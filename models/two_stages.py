@@ -3,13 +3,12 @@
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import xarray as xr
 from jaxtyping import Bool, Float
@@ -18,8 +17,7 @@ from torch import Tensor, nn
 import neurodyn as nd
 from neurodyn.cells import cell, in_processes
 from neurodyn.dynamics import Dynamics, State
-from neurodyn.models.binding import synchrony_loss
-from neurodyn.models.gaspnet import SHAPES, groups_of
+from neurodyn.models.binding import groups_of, synchrony_loss
 from neurodyn.models.train_komplexnet import detection_loss, exact, generator, load, store
 from neurodyn.phase_agreement import PhaseAgreement
 from neurodyn.train import make_fabric, run_epochs
@@ -41,11 +39,15 @@ class Plan:
     scenes : callable
         Model, kind, number and seed to images, phases at t = 0 (of no columns for models without),
         targets of several categories and, where phases are to be taught too, masks of objects.
+    work : mapping
+        Kinds that see so many times as many scenes in the second stage: plain networks that work as
+        much as those with dynamics.
     """
 
     name: str
     make: Callable[[str, int], nn.Module]
     scenes: Callable[[nn.Module, str, int, int], tuple[Tensor, ...]]
+    work: Mapping[str, int] = field(default_factory=dict)
 
 
 def two_stages(
@@ -55,8 +57,8 @@ def two_stages(
     """Train the network of each seed alone, then go on from there with every kind.
 
     The kind "matched" is another network and learns both stages by itself. Every kind sees as many
-    images. Networks are kept as they are finished, and each epoch of a stage; the same call goes
-    on from there.
+    images, but for those with more `work`. Networks are kept as they are finished, and each epoch
+    of a stage; the same call goes on from there.
 
     Parameters
     ----------
@@ -100,6 +102,8 @@ def two_stages(
 
 def begin(plan: Plan, folder: Path, name: str, seed: int, recipe: dict[str, Any]) -> xr.Dataset:
     """Train a network alone: the first stage."""
+    about = {key: value for key, value in recipe.items() if not key.startswith("joint_")}
+    about |= {"network": name, "seed": seed, "stage": "alone"}
 
     def compute() -> xr.Dataset:
         network = plan.make(name, seed)
@@ -110,28 +114,29 @@ def begin(plan: Plan, folder: Path, name: str, seed: int, recipe: dict[str, Any]
         images = recipe["canvases"] * recipe["epochs"]
         return labelled(row, f"{name} alone", seed, images, time.process_time() - begun)
 
-    about = recipe | {"network": name, "seed": seed, "stage": "alone"}
     return cell(folder / "cells" / f"{name}-{seed}-alone.nc", about, compute)
 
 
 def go_on(plan: Plan, folder: Path, kind: str, seed: int, recipe: dict[str, Any]) -> xr.Dataset:
     """Train one kind, from what the network learnt alone: the second stage."""
+    own = "matched" if kind == "matched" else "cnn"
+    scenes = recipe["joint_canvases"] * plan.work.get(kind, 1)
+    about = recipe | {"kind": kind, "seed": seed, "stage": "joint", "joint_canvases": scenes}
 
     def compute() -> xr.Dataset:
         model = plan.make(kind, seed)
         backbone = model.backbone if isinstance(model, Dynamics) else model
         assert isinstance(backbone, nn.Module)
-        own = "matched" if kind == "matched" else "cnn"
         load(backbone, folder / f"{own}-{seed}" / "alone.safetensors")
         begun = time.process_time()
-        data = plan.scenes(model, kind, recipe["joint_canvases"], 2 * seed + 1)
+        data = plan.scenes(model, kind, scenes, 2 * seed + 1)
         path = folder / f"{kind}-{seed}" / "joint.ckpt"
         row = fit(model, data, recipe, "joint_", seed, path, kind)
         store(model, folder / f"{plan.name}-{kind}-{seed}.safetensors", recipe | {"kind": kind})
-        images = sum(recipe[f"{s}canvases"] * recipe[f"{s}epochs"] for s in ("", "joint_"))
-        return labelled(row, kind, seed, images, time.process_time() - begun)
+        images = recipe["canvases"] * recipe["epochs"] + scenes * recipe["joint_epochs"]
+        alone = begin(plan, folder, own, seed, recipe).duration.item()
+        return labelled(row, kind, seed, images, alone + time.process_time() - begun)
 
-    about = recipe | {"kind": kind, "seed": seed, "stage": "joint"}
     return cell(folder / "cells" / f"{kind}-{seed}.nc", about, compute)
 
 
@@ -174,9 +179,11 @@ class Reading(nn.Module):
         model = self.model
         if not isinstance(model, Dynamics):
             return [model(images)], ()
-        state = layers(phases.to(images)) if isinstance(model, PhaseAgreement) else None
-        if isinstance(model, PhaseAgreement) and model.frozen and state is not None:
-            return [model.readout(state, model.drive(images))], state
+        state = None
+        if isinstance(model, PhaseAgreement):
+            state = layers(phases.to(images), model.shapes)
+            if model.frozen:
+                return [model.readout(state, model.drive(images))], state
         times = READ["phases" if state is not None else "attention"]
         run = nd.integrate(model, images, [0.0, *times], initial_state=state, method=self.method)
         assert run.readout is not None
@@ -194,19 +201,21 @@ def ungrouped(phases: State, masks: Bool[Tensor, "sample group y x"]) -> Float[T
     return torch.stack(losses).mean(0)
 
 
-def layers(phases: Float[Tensor, "sample node"]) -> tuple[Tensor, ...]:
+def layers(
+    phases: Float[Tensor, "sample node"], shapes: Sequence[Sequence[int]]
+) -> tuple[Tensor, ...]:
     """Return the phases of each layer."""
-    parts = phases.split([int(np.prod(shape)) for shape in SHAPES], 1)
-    return tuple(p.unflatten(1, shape) for p, shape in zip(parts, SHAPES, strict=True))
+    parts = phases.split([math.prod(shape) for shape in shapes], 1)
+    return tuple(p.unflatten(1, tuple(shape)) for p, shape in zip(parts, shapes, strict=True))
 
 
 def labelled(row: list[float], kind: str, seed: int, images: int, duration: float) -> xr.Dataset:
-    """Return means over the last pass, the images seen in all, and how long this stage took."""
+    """Return means over the last pass, the images seen in all, and how long they took."""
     about = {
         "loss": (row[0], "cross-entropy", "nat"),
         "exact": (row[1], "all categories right", "1"),
         "images": (images, "images seen", "1"),
-        "duration": (duration, "processor time of the stage", "s"),
+        "duration": (duration, "processor time of all stages, each since it was last begun", "s"),
     }
     axes = ("kind", "seed")
     return xr.Dataset(

@@ -4,10 +4,11 @@ import hashlib
 import json
 import os
 import signal
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -147,9 +148,18 @@ def in_processes(jobs: Sequence[Callable[[], Result]], workers: int) -> list[Res
 
 
 def quiet() -> None:
-    """Let one process use one core, and leave Ctrl-C to the one that started it."""
+    """Let one process use one core, leave Ctrl-C to the one that started it, and end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def end_with_parent() -> None:
+    """Wait for the process that started this one to end, however it does, and end too."""
+    parent = parent_process()
+    assert parent is not None
+    connection.wait([parent.sentinel])
+    os._exit(1)
 
 
 def collected(pool: Executor, jobs: Sequence[Callable[[], Result]]) -> list[Result]:

@@ -40,8 +40,12 @@ for command in (run, train, sweep, agl):
 
 
 def study_names() -> list[str]:
-    """Return the names of the studies: one module each, with a function of the same name."""
-    return sorted(module.name for module in pkgutil.iter_modules(studies.__path__))
+    """Return the names of the studies: one module each, with a function of the same name.
+
+    What studies share has a name that begins with an underscore.
+    """
+    names = (module.name for module in pkgutil.iter_modules(studies.__path__))
+    return sorted(name for name in names if not name.startswith("_"))
 
 
 for name in study_names():

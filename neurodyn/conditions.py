@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -129,29 +131,41 @@ def present(
         "exact" (scene, way, seed, sample, time), whether the categories shown are those with the
         largest logits, as many as there are; "recall", their share among those (`top_recall`);
         "nfe" (scene, way, seed); and what `shown.measure` returns.
+
+    Raises
+    ------
+    ValueError, OSError
+        Whatever a way raises that has no network of a seed, before anything is computed.
     """
+    networks = {}
+    for way, seed in product(ways, seeds):
+        model = way.make(seed)
+        options = model.config() if isinstance(model, Dynamics) else type(model).__name__
+        known = {"weights": weights_hash(model), "model": str(options)}
+        networks[way.label, seed] = model.to(shown.device), known, Lock()
     presented = {condition.label: shown.show(condition) for condition in conditions}
 
     def one(condition: Condition, way: Way, seed: int) -> xr.Dataset:
-        model = way.make(seed)
+        model, known, free = networks[way.label, seed]
         about = {"scene": condition.label, "way": way.label, "seed": seed}
         scenes = presented[condition.label]
         start = None if way.start is None else way.start(scenes, shown.seed)
         measure = None if shown.measure is None else shown.measure.__name__
-        config = about | {
+        config = about | known | {
             "scenes": {key: str(value) for key, value in scenes.config.items()},
+            "images": weights_hash(nn.ParameterList([scenes.images, scenes.target])),
             "solver": way.solver, "times": list(shown.times), "rtol": shown.rtol,
             "atol": shown.atol, "batch_size": shown.batch_size, "device": shown.device,
             "measure": measure, "neurodyn": nd.__version__, "torch": str(torch.__version__),
-            "weights": weights_hash(model), "model": str(config_of(model)),
             "start": None if start is None else weights_hash(nn.ParameterList(start)),
         }  # fmt: skip
         name = "_".join(str(v) for v in about.values())
         name = "".join(c if c.isalnum() or c in "._-" else "-" for c in name)
-        compute = partial(answer, shown, way, model.to(shown.device), scenes, start)
-        return cell(Path(folder) / f"{name}.nc", config, compute)
+        compute = partial(answer, shown, way, model, scenes, start)
+        with free:
+            return cell(Path(folder) / f"{name}.nc", config, compute)
 
-    every = [(c, w, k) for c in conditions for w in ways for k in seeds]
+    every = product(conditions, ways, seeds)
     found = in_parallel([partial(one, *each) for each in every], torch.get_num_threads())
     axes: dict[str, list[Any]] = {
         "scene": [c.label for c in conditions],
@@ -182,11 +196,6 @@ def gathered(cells: Sequence[xr.Dataset], axes: Mapping[str, Sequence[Any]]) -> 
         shape = (*sizes, *first.shape)
         variables[name] = ((*axes, *first.dims), values.reshape(shape), first.attrs)
     return xr.Dataset(variables, {**cells[0].coords, **axes})
-
-
-def config_of(model: nn.Module) -> Mapping[str, Any]:
-    """Return what a dynamics says of itself."""
-    return model.config() if isinstance(model, Dynamics) else {"network": type(model).__name__}
 
 
 def answer(
@@ -252,19 +261,22 @@ def part_of(scenes: Scenes, rows: Tensor) -> Scenes:
     return replace(scenes, **{name: getattr(scenes, name)[rows] for name in fields})
 
 
-def check_whole(training_seeds: Sequence[int], **given: tuple[Any, int]) -> None:
+def check_whole(training_seeds: Sequence[int], own: bool = False, **given: tuple[Any, int]) -> None:
     """Refuse numbers of a study that cannot be, and training seeds that do not ship.
 
-    `given` are values with the least that they may be.
+    `given` are values with the least that they may be; with `own` weights any seed may be.
     """
     for name, (value, least) in given.items():
         if not isinstance(value, int) or value < least:
             raise ValueError(f"{name} must be a whole number from {least} up, not {value!r}")
-    if len(set(training_seeds)) < 2 or not set(training_seeds) <= {0, 1, 2}:
+    seeds = set(training_seeds)
+    if len(seeds) < max(2, len(training_seeds)) or not (own or seeds <= {0, 1, 2}):
         raise ValueError(
-            f"training_seeds must be two or more of 0, 1, 2, for an interval over them; got "
-            f"{training_seeds!r}"
-        )
+            f"training_seeds must be two or more of {'any numbers' if own else '0, 1, 2'}, none "
+            f"twice, for an interval over them; got {training_seeds!r}"
+            + ("" if own else ". Networks of other seeds do not ship: train them, and give their "
+               "folder as weights where a study takes it")
+        )  # fmt: skip
 
 
 def top_recall(logits: Tensor, target: Tensor) -> Float[Tensor, " sample"]:

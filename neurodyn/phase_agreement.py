@@ -18,6 +18,7 @@ from neurodyn.variable import Variable
 
 GASPNET = "Alamia, Muzellec, Serre & VanRullen (2025), arXiv:2507.16674"
 PROVENANCE = "GASPnet-style, reconstructed: the body of the paper could not be read"
+MODULATION = "modulation (of the connections into every tap after the first)"
 LEAST = 1e-30
 """Of a mean squared length, where a network is silent."""
 DIMS = {1: ("unit",), 3: ("y", "x")}
@@ -91,7 +92,8 @@ class PhaseAgreement(TappedDynamics):
         matter together: with a step too long for it, Euler's method flips with period 2 (see
         `step_limit`); the differential equation only gets faster.
     modulation : float or sequence of float
-        :math:`a_F` of the connections into each tap, from 0 to 1; 0 leaves them as they are.
+        :math:`a_F` of the connections into each tap after the first, from 0 to 1; 0 leaves them as
+        they are.
     start : {"normal", "uniform", "learned"}
         Phases at t = 0: normal with standard deviation `spread`, or uniform, drawn from the
         generator of the run; or a map that is a parameter and begins as a normal one.
@@ -182,7 +184,7 @@ class PhaseAgreement(TappedDynamics):
         if not (math.isfinite(spread) and spread >= 0):
             raise ValueError(f"spread = {spread!r} must be finite and not negative, in radians")
         self.taps: PhaseModulated = PhaseModulated(backbone, taps)
-        scale = [float(a) for a in per_layer("modulation", modulation, len(self.taps.names))]
+        scale = [float(a) for a in per_layer(MODULATION, modulation, len(self.taps.names) - 1)]
         if not all(0 <= a <= 1 for a in scale):
             raise ValueError(f"modulation must be from 0 to 1, got {scale}")
         if trainable and not all(a < 1 for a in scale):
@@ -344,7 +346,7 @@ class PhaseAgreement(TappedDynamics):
             reasons.append("queries are not keys (symmetric=False)")
         if self.coupling == "global":
             reasons.append("coupling='global' is not symmetric")
-        if not all(is_zero(a) for a in self.modulation[1:]):
+        if not all(is_zero(a) for a in self.modulation):
             reasons.append("activities depend on phases (give modulation=0.0)")
         if reasons:
             raise ValueError("this flow has no energy that it descends: " + ", ".join(reasons))
@@ -379,7 +381,7 @@ class PhaseAgreement(TappedDynamics):
 
     @property
     def modulation(self) -> list[float | Tensor]:
-        """a_F of the connections into each tap."""
+        """a_F of the connections into each tap after the first."""
         fixed: list[float] = self._constants[2]
         if not self.trainable:
             return list(fixed)

@@ -175,7 +175,7 @@ class PhaseModulated(Backbone):
 
         def passed() -> list[Tensor]:
             drive = self.drive(network, stimulus)
-            return self.sweep_phases(network, drive, drawn, [0.5] * len(maps))
+            return self.sweep_phases(network, drive, drawn, [0.5] * (len(maps) - 1))
 
         wanted = passed()
         for form in ((True, known), (False, known), (True, False)):
@@ -249,8 +249,8 @@ class PhaseModulated(Backbone):
         phases : sequence of Tensor
             One for each tap: (sample, y, x) or (sample, unit), in radians.
         scale : sequence of float or Tensor
-            a for the connections into each tap, the first being without; a number 0 leaves them
-            out, and if all are 0 this is the network's own pass.
+            a for the connections into each tap after the first; a number 0 leaves them out, and if
+            all are 0 this is the network's own pass.
         """
         samples, last = len(drive[STIMULUS]), len(phases) - 1
         known = drive.get(SECOND)
@@ -266,17 +266,17 @@ class PhaseModulated(Backbone):
             if n == 0:
                 m = drive[FIRST]
             elif n == 1 and known is not None:
-                m = self._arrived(n, known, feedforward, drive, cos, sin, scale[n])
+                m = self._arrived(n, known, feedforward, drive, cos, sin, scale[n - 1])
             else:
                 z, waves = feedforward.split([samples, 2 * samples])
-                m = self._arrived(n, z, waves, drive, cos, sin, scale[n])
+                m = self._arrived(n, z, waves, drive, cos, sin, scale[n - 1])
             found.append(m)
             if n == last:
                 return m
             sent = [cos, sin] if n == 0 and known is not None else [torch.ones_like(cos), cos, sin]
             return (m * torch.stack(sent)).flatten(0, 1)
 
-        if all(is_zero(a) for a in scale[1:]):
+        if all(is_zero(a) for a in scale):
             self.sweep(network, drive, keep)
         else:
             self._sweep_stacked(network, drive, visit)

@@ -13,12 +13,12 @@ from neurodyn.analysis.agreement_report import (
     Subject,
     accuracy_table,
     claims,
-    flip_table,
     page,
     said_of,
     two_by_two,
     verdict_table,
 )
+from neurodyn.analysis.agreement_tables import constants_table, flip_table, means_table
 from neurodyn.analysis.seeds import over_training_seeds
 
 SUBJECT = Subject(
@@ -45,7 +45,9 @@ HUNDREDTHS = {
     "by rk4, adaptive": ([81, 82, 80], [80, 82, 81]),
 }
 """Of 100 scenes those that are right at the last time, of each seed: clean, and under noise."""
-START = {"model": ([70, 71, 66], [60, 59, 58])}
+START = dict.fromkeys(["model", "model, adaptive"], ([70, 71, 66], [60, 59, 58])) | dict.fromkeys(
+    ["by rk4", "by rk4, adaptive"], ([60, 62, 61], [50, 51, 52])
+)
 """The same at the first time, where it is not that of the last."""
 
 
@@ -176,6 +178,55 @@ def test_verdicts(result):
         f"trained with euler: {euler}; trained with rk4: {rk4}; both exclude 0, on the same side"
     )
     assert rows[2][2].endswith("a value is missing")
+    euler, rk4 = (
+        paired(HUNDREDTHS[f"{way}, adaptive"][0], START[f"{way}, adaptive"][0]).rsplit(" ", 1)[0]
+        for way in ("model", "by rk4")
+    )
+    assert rows[0][2].endswith(
+        f"t minus t=0: trained with euler: {euler}; trained with rk4: {rk4}; time changes accuracy "
+        "in both rows"
+    )
+
+
+def test_where_time_changes_nothing_there_is_no_dynamics(result):
+    last = result.exact.isel(time=-1, drop=True)
+    still = result.assign(exact=result.exact.where(result.time > 0, last))
+    assert two_by_two(still, SUBJECT).verdict.values.tolist() == [
+        "no effect of time", "step", "undecided"
+    ]  # fmt: skip
+    text = page(result, SUBJECT, "Title", "Setting.")
+    assert "and what changes from t=0 to\nt=2, by the adaptive solver" in text
+
+
+def test_constants_have_one_row_for_each_set_of_networks():
+    nan = [np.nan] * 2
+    modulation = np.full((4, 2, 3), np.nan)
+    modulation[:3, :, 1:] = [[0.5, 0.6], [0.7, 0.8]]
+    result = xr.Dataset(
+        {
+            "epsilon": (("way", "seed"), [[0.1, 0.2], [0.1, 0.2], nan, nan]),
+            "modulation": (("way", "seed", "layer"), modulation),
+        },
+        {"way": ["own", "own, adaptive", "frozen", "cnn"], "layer": ["a", "b", "c"]},
+    )
+    assert constants_table(result, {"epsilon": "e", "modulation": "m"}) == [
+        ["way", "e", "m b", "m c"],
+        ["own", "0.15 (0.10 to 0.20)", "0.60 (0.50 to 0.70)", "0.70 (0.60 to 0.80)"],
+        ["frozen", "", "0.60 (0.50 to 0.70)", "0.70 (0.60 to 0.80)"],
+    ]
+
+
+def test_means_are_of_ways_that_have_them():
+    here = xr.Dataset(
+        {
+            "mean_gap": ("way", [3.0, np.nan]),
+            "mean_gap_ci": (("way", "ci_bound"), [[2.5, 3.5], [np.nan, np.nan]]),
+        },
+        {"way": ["phases", "cnn"]},
+    )
+    assert means_table(here, {"gap": "apart"}) == [
+        ["way", "apart"], ["phases", "3.000 [2.500, 3.500]"]
+    ]  # fmt: skip
 
 
 def test_flips():

@@ -122,6 +122,37 @@ def test_another_start_is_another_cell(tmp_path, monkeypatch):
     assert len(computed) == 8
 
 
+def test_other_images_are_another_cell(tmp_path):
+    """Fewer scenes, or others behind the same name, are not taken from what is kept."""
+    way = [Way("still", lambda seed: Still())]
+    for images in (4, 3, 5):
+        few = Presentation(images, (0, 1), seed=3)
+        assert (
+            present(tmp_path, few, [Condition("2 digits")], way, (0, 1)).sizes["sample"] == images
+        )
+    grey = nd.stimuli.Pictures(torch.full((1, 1, 32, 32), 0.1), "grey")
+    black = nd.stimuli.Pictures(torch.zeros(1, 1, 32, 32), "grey")
+
+    hashes = set()
+    for background in (grey, black):
+        shown = Presentation(4, (0, 1), {"background": background})
+        present(tmp_path, shown, [Condition("x")], way, (0, 1))
+        hashes.add(nd.load(tmp_path / "x_still_0.nc").attrs["config_hash"])
+    assert len(hashes) == 2
+
+
+def test_every_network_is_made_before_anything_is_computed(tmp_path, monkeypatch):
+    monkeypatch.setattr(conditions, "answer", lambda *args: pytest.fail("computed"))
+
+    def lost(seed):
+        if seed == 1:
+            raise FileNotFoundError("lost.safetensors")
+        return Still()
+
+    with pytest.raises(FileNotFoundError, match="lost"):
+        cells(tmp_path, Way("lost", lost))
+
+
 # ---- solvers
 
 

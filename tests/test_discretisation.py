@@ -403,6 +403,45 @@ def test_verdicts(gaps, verdict, why, tmp_path):
     xr.testing.assert_identical(nd.load(tmp_path / "found.nc"), found)
 
 
+@pytest.mark.parametrize(
+    ("changes", "verdict", "why"),
+    [
+        ([[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]], "no effect of time", "both within 0.05 of 0 as well"),
+        ([[0.01, 0.0, 0.01], [0.0, 0.0, -0.01]], "no effect of time", "both within 0.05 of 0"),
+        ([[0.01, 0.0, 0.01], [0.1, 0.0, -0.1]], "undecided", "not settled"),
+        ([[0.1, 0.0, 0.1], [0.0, 0.0, 0.0]], "undecided", "not settled in both rows"),
+        ([[0.2, 0.21, 0.19], [0.1, 0.0, 0.1]], "undecided", "not settled in both rows"),
+        ([[0.2, 0.21, 0.19], [-0.1, -0.11, -0.1]], "dynamics", "accuracy in both rows"),
+        ([[np.nan, 0.0, 0.1], [0.1, 0.1, 0.1]], "undecided", "a value is missing"),
+    ],
+)  # fmt: skip
+def test_dynamics_is_not_claimed_where_time_changes_nothing(changes, verdict, why):
+    """Solvers agree; only the accuracy at t = 0 differs."""
+    exact = square([[0.01, -0.01, 0.0], [0.0, 0.005, -0.01]])
+    before = exact - xr.DataArray(changes, dims=("trained", "seed"))
+    found = step_or_dynamics(exact, before.isel(trained=[1, 0]))
+    assert found.verdict.item() == verdict and why in found.reason.item()
+    assert step_or_dynamics(exact).verdict.item() == "dynamics"
+    for trained, change in zip(("euler", "rk4"), changes, strict=True):
+        if np.isfinite(changes).all() and np.ptp(change):
+            interval = stats.ttest_1samp(change, 0).confidence_interval()
+            assert found.change_ci.sel(trained=trained).values == pytest.approx(list(interval))
+
+
+@given(st.integers(0, 1000))
+def test_what_time_changes_matters_to_the_verdict_of_dynamics_alone(seed):
+    draw = np.random.default_rng(seed)
+    exact = square(0.1 * draw.normal(size=(2, 4)))
+    alone, timed = (
+        step_or_dynamics(exact, before, margin=0.1) for before in (None, exact - draw.normal() / 9)
+    )
+    if alone.verdict != "dynamics":
+        assert timed.verdict == alone.verdict and timed.reason == alone.reason
+    assert "change" not in alone
+    xr.testing.assert_equal(timed[list(alone.drop_vars(["verdict", "reason"]))],
+                            alone.drop_vars(["verdict", "reason"]))  # fmt: skip
+
+
 def test_the_margin_is_what_does_not_matter():
     small = square([[-0.03, -0.031, -0.032], [-0.02, -0.021, -0.02]])
     assert step_or_dynamics(small, margin=0.05).verdict.item() == "dynamics"

@@ -1,9 +1,12 @@
 """GASPnet and its controls: figure and ground before any training, sizes, ideal phases."""
 
+import json
 import math
+from importlib.resources import files
 
 import numpy as np
 import pytest
+import safetensors
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -11,9 +14,12 @@ from torch import nn
 import neurodyn as nd
 from neurodyn.agreement import GlobalAttention
 from neurodyn.models.gaspnet import KINDS, SHAPES, gaspnet, ideal_state
+from neurodyn.models.train_komplexnet import exact
+from neurodyn.models.two_stages import Reading
 from neurodyn.phase_agreement import PhaseAgreement
 
 T0 = torch.tensor(0.0)
+MADE = ("canvases", "epochs", "learning_rate")
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +113,7 @@ def test_parameters_and_nodes():
     for channels, backbone in ((1, 48_936), (3, 49_404)):
         model = gaspnet(channels=channels)
         assert count(model.backbone) == backbone
-        assert count(model) == backbone + 3_648 + 7
+        assert count(model) == backbone + 3_648 + 6
         assert sum(p.numel() for p in [*model.key_weights, *model.query_weights]) == 3_648
     assert sum(math.prod(shape) for shape in SHAPES) == 1_370
     assert [tuple(shape) for shape in gaspnet().shapes] == [*SHAPES]
@@ -116,7 +122,6 @@ def test_parameters_and_nodes():
 
 
 def test_names_of_weights():
-    """Those that the shipped files have."""
     own = {"epsilon", "log_kappa", "modulation_logit"}
     own |= {f"{kind}_weights.{n}" for kind in ("key", "query") for n in range(5)}
     layers = ("conv1", "conv2", "conv3", "dense4", "dense5")
@@ -131,7 +136,7 @@ def test_every_kind(kind, scenes):
     model, plain = gaspnet(kind, seed=1), gaspnet("cnn", seed=1)
     images = scenes.images[:4]
     assert not any(module.training for module in model.modules())
-    if kind in ("cnn", "matched"):
+    if kind in ("cnn", "longer", "matched"):
         assert isinstance(model, nn.Sequential) and model(images).shape == (4, 10)
         return
     run = nd.integrate(model, images, [0.0, 2.0], method="euler", generator=generator())
@@ -156,6 +161,30 @@ def test_every_kind(kind, scenes):
         assert torch.equal(model.readout(tuple(phi), drive), model.readout(tuple(other), drive))
         other[2] = other[2] + torch.rand(4, 8, 8, generator=generator())
         assert not torch.equal(model.readout(tuple(phi), drive), model.readout(tuple(other), drive))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@torch.no_grad()
+def test_weights_that_ship(kind):
+    """All of one recipe; whatever the kind, two digits not trained on are mostly found."""
+    scenes = nd.stimuli.multi_digits(24, split="test", seed=5)
+    for seed in (0, 1, 2):
+        model = gaspnet(kind, pretrained=True, seed=seed)
+        place = files("neurodyn.models").joinpath(f"gaspnet-{kind}-{seed}.safetensors")
+        with safetensors.safe_open(place, "pt") as file:
+            about = json.loads(file.metadata()["neurodyn"])
+        assert about["kind"] == kind
+        made = [about[f"{stage}{what}"] for stage in ("", "joint_") for what in MADE]
+        assert [about["batch_size"], *made] == [256, 81_920, 4, 0.003, 40_960, 8, 0.002]
+        phases = torch.zeros(24, 0)
+        if kind == "ideal":
+            phases = torch.cat([p.flatten(1) for p in ideal_state(scenes.masks)], 1)
+        elif isinstance(model, PhaseAgreement):
+            start = model.initial_state(model.drive(scenes.images), generator())
+            phases = torch.cat([p.flatten(1) for p in start], 1)
+        reading = Reading(model, "rk4" if kind.endswith("rk4") else "euler")
+        answers = reading.readouts(scenes.images, phases)[0][-1]
+        assert exact(answers, scenes.target).float().mean() > 0.75
 
 
 def test_seeds():

@@ -229,7 +229,7 @@ def one_by_one(network, taps, rectified, x, phases, scale):
 
 def passed(network, waves, x, phases, scale):
     drive = waves.drive(network, x)
-    found = waves.sweep_phases(network, drive, phases, scale)
+    found = waves.sweep_phases(network, drive, phases, scale[1:])
     return [*found, waves.head(network, drive, tuple(found))]
 
 
@@ -292,8 +292,8 @@ def test_phases_apart_by_half_a_turn_cancel_what_equal_phases_double(name):
     bias = arriving(network, taps, x, 1, [torch.zeros_like(first)])
     whole = arriving(network, taps, x, 1, [first])
     rectify = F.relu if taps[1] in rectified else nn.Identity()
-    close(waves.sweep_phases(network, drive, level, one)[1:2], [rectify(2 * whole - bias)])
-    close(waves.sweep_phases(network, drive, opposed, one)[1:2], [rectify(bias)])
+    close(waves.sweep_phases(network, drive, level, one[1:])[1:2], [rectify(2 * whole - bias)])
+    close(waves.sweep_phases(network, drive, opposed, one[1:])[1:2], [rectify(bias)])
 
 
 # ---- the same without autograd: a convolution unfolded, matrices built from a basis
@@ -312,7 +312,7 @@ def test_a_convolution_unfolded(stride):
     target = phases[1].flatten(1)[:, None, None]
     weight, bias = network[2].weight.flatten(2), network[2].bias[:, None]
     z = bias + torch.einsum("ock,bckp->bop", weight, columns * (1 + 0.8 * (target - source).cos()))
-    got = waves.sweep_phases(network, waves.drive(network, x), phases, [0.0, 0.8])[1]
+    got = waves.sweep_phases(network, waves.drive(network, x), phases, [0.8])[1]
     torch.testing.assert_close(got.flatten(2), z, atol=1e-12, rtol=1e-12)
 
 
@@ -335,7 +335,7 @@ def test_matrices_of_connections(between):
         target = phases[1][b].expand(4, 2, 2) if between == "pool" else phases[1][b]
         cosine = (target.flatten()[:, None] - source).cos()
         wanted.append((bias + (weight * (1 + 0.3 * cosine)) @ m[b].flatten()).relu())
-    got = waves.sweep_phases(network, waves.drive(network, x), phases, [0.0, 0.3])[1]
+    got = waves.sweep_phases(network, waves.drive(network, x), phases, [0.3])[1]
     torch.testing.assert_close(got.flatten(1), torch.stack(wanted), atol=1e-12, rtol=1e-12)
 
 
@@ -345,7 +345,7 @@ def test_a_silent_layer_leaves_the_bias():
         network[0].bias.fill_(-100)
     x, waves = rand(2, *IMAGE), PhaseModulated(network, ["1", "5", "8"])
     phases = phases_for(waves.inspect(network, x)[0], 2)
-    got = waves.sweep_phases(network, waves.drive(network, x), phases, [0.9, 0.9, 0.0])
+    got = waves.sweep_phases(network, waves.drive(network, x), phases, [0.9, 0.0])
     torch.testing.assert_close(got[1], network[:6](x))
     assert network[:6](x).any()
 
@@ -482,7 +482,7 @@ def test_forward_mode_goes_through(made):
     along = tuple(rand(*p.shape, seed=5) for p in phases)
 
     def run(*phases):
-        return tuple(waves.sweep_phases(network, drive, phases, scale))
+        return tuple(waves.sweep_phases(network, drive, phases, scale[1:]))
 
     with torch.no_grad():
         _, slope = torch.func.jvp(run, phases, along)

@@ -24,11 +24,12 @@ def backgrounds(
     size: int = 32,
     *,
     colour: bool = False,
+    download: bool = False,
 ) -> tuple[Pictures | Literal["1/f"], str]:
     """Return what to put behind objects, and what to call it.
 
-    Nothing is downloaded. The name belongs into the attributes of every result, so that nobody
-    takes noise or photographs for CIFAR-10.
+    Nothing is downloaded unless asked for. The name belongs into the attributes of every result, so
+    that nobody takes noise or photographs for CIFAR-10.
 
     Parameters
     ----------
@@ -47,6 +48,8 @@ def backgrounds(
         shows a part of a scene and not of a surface. The images of CIFAR-10 stay 32 x 32.
     colour : bool
         Three channels if true, else one. Noise has one.
+    download : bool
+        Fetch CIFAR-10 into the folder where it is missing (170 MB).
 
     Returns
     -------
@@ -58,7 +61,8 @@ def backgrounds(
     Raises
     ------
     ValueError
-        "1/f" in colour, also where nothing but noise is left to "auto"; "cifar" with no folder.
+        "1/f" in colour, also where nothing but noise is left to "auto"; "cifar" with no folder;
+        a download of anything else.
     FileNotFoundError, ImportError
         What was asked for by name is not there: see `read_cifar` and `photographs`.
 
@@ -78,13 +82,17 @@ def backgrounds(
         if value not in allowed:
             raise ValueError(f"{label} {value!r} is not one of {', '.join(map(repr, allowed))}")
     whole("size", size, 8)
+    if download and (folder is None or kind not in ("cifar", "auto")):
+        raise ValueError(
+            "download fetches CIFAR-10: give the folder to put it in, and 'cifar' or 'auto'"
+        )
     if kind == "cifar" and folder is None:
         raise ValueError("kind 'cifar' needs the folder cifar-10-batches-py: see read_cifar")
     if folder is not None and kind in ("cifar", "auto"):
         parts: tuple[Literal["train"], Literal["test"]] = ("train", "test")
         for part in parts:  # not one split of CIFAR-10 and another of noise
             if missing(folder, part):
-                read_cifar(folder, part)  # which says what is missing
+                read_cifar(folder, part, download=download)  # or it says what is missing
         name = f"CIFAR-10, {split}"
         return Pictures(read_cifar(folder, split, colour=colour), name), name
     if kind in ("photographs", "auto"):
