@@ -404,8 +404,12 @@ class Calls(nn.Module):
 
 
 @pytest.mark.parametrize(
-    "call", [lambda m: F.relu(m - 0.1), lambda m: F.max_pool2d(m, 2), lambda m: m * m, torch.tanh]
-)
+    "call",
+    [
+        lambda m: F.relu(m - 0.1), lambda m: F.max_pool2d(m, 2), lambda m: m * m, torch.tanh,
+        lambda m: m.clamp(max=6),  # which brighter images alone reach
+    ],
+)  # fmt: skip
 def test_what_is_not_affine_outside_of_a_module_is_refused(call):
     network = seeded(lambda: Calls(call))
     with pytest.raises(ValueError, match=r"cannot be carried to 'out': .*Make it a module of one"):
@@ -435,6 +439,17 @@ def test_what_is_affine_or_lies_outside_the_taps_may_be_called():
     network = seeded(lambda: Calls(F.relu))
     for taps in (["two", "out"], ["one", "act"]):
         PhaseModulated(network, taps).inspect(network, rand(1, *IMAGE))
+
+
+def test_a_bound_far_away_is_not_affine():
+    network = seeded(
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 3, 1), nn.ReLU(), nn.Hardtanh(-20, 20), nn.Conv2d(3, 2, 1)
+        )
+    )
+    waves = PhaseModulated(network, ["1", "3"])
+    waves.inspect(network, rand(1, *IMAGE))
+    assert waves.curved == ["2"]
 
 
 def test_tokens_are_refused():
