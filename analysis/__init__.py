@@ -3,12 +3,15 @@
 Nothing here knows a model; what counts is the names of the dimensions and the units.
 """
 
+from neurodyn.analysis.ablation import ablation as ablation
 from neurodyn.analysis.accuracy import accuracy as accuracy
 from neurodyn.analysis.accuracy import paired_difference as paired_difference
 from neurodyn.analysis.agent_curves import accuracy_of_agents as accuracy_of_agents
 from neurodyn.analysis.agreement_plots import agreement_maps as agreement_maps
 from neurodyn.analysis.agreement_plots import phase_layers as phase_layers
 from neurodyn.analysis.analytic import analytic_signal as analytic_signal
+from neurodyn.analysis.attack_plots import attack_curve as attack_curve
+from neurodyn.analysis.attack_success import attack_success as attack_success
 from neurodyn.analysis.bayes_anova import bayes_anova as bayes_anova
 from neurodyn.analysis.bayes_factors import bayes_correlation as bayes_correlation
 from neurodyn.analysis.bayes_factors import bayes_t_test as bayes_t_test
@@ -25,6 +28,8 @@ from neurodyn.analysis.closest_network import closest_network as closest_network
 from neurodyn.analysis.cluster_bootstrap import bootstrap_statistic as bootstrap_statistic
 from neurodyn.analysis.cluster_bootstrap import cluster_bootstrap as cluster_bootstrap
 from neurodyn.analysis.cluster_histogram import cluster_histogram as cluster_histogram
+from neurodyn.analysis.contributions import contributions as contributions
+from neurodyn.analysis.contributions import gradient_reliance as gradient_reliance
 from neurodyn.analysis.curve_distance import curve_distance as curve_distance
 from neurodyn.analysis.detection import signal_detection as signal_detection
 from neurodyn.analysis.discretisation import discretisation as discretisation
@@ -33,6 +38,13 @@ from neurodyn.analysis.endorsement import endorsement as endorsement
 from neurodyn.analysis.error_consistency import error_consistency as error_consistency
 from neurodyn.analysis.feature_profiles import compare_profiles as compare_profiles
 from neurodyn.analysis.feature_profiles import feature_profile as feature_profile
+from neurodyn.analysis.feedback import error_over_time as error_over_time
+from neurodyn.analysis.feedback import fixed_point_accuracy as fixed_point_accuracy
+from neurodyn.analysis.feedback_plots import mce_curve as mce_curve
+from neurodyn.analysis.feedback_plots import rates_by_noise as rates_by_noise
+from neurodyn.analysis.feedback_plots import reconstruction_strip as reconstruction_strip
+from neurodyn.analysis.feedback_plots import reliance_map as reliance_map
+from neurodyn.analysis.feedback_reliance import feedback_reliance as feedback_reliance
 from neurodyn.analysis.groups import group_synchrony as group_synchrony
 from neurodyn.analysis.item_correlation import item_correlation as item_correlation
 from neurodyn.analysis.item_measures import item_measures as item_measures
@@ -44,6 +56,9 @@ from neurodyn.analysis.locking import PhaseLocking as PhaseLocking
 from neurodyn.analysis.locking import phase_locking as phase_locking
 from neurodyn.analysis.logistic import logistic_regression as logistic_regression
 from neurodyn.analysis.logistic import mixed_logistic_regression as mixed_logistic_regression
+from neurodyn.analysis.manifold import clean_distance as clean_distance
+from neurodyn.analysis.mce import alexnet_errors as alexnet_errors
+from neurodyn.analysis.mce import mean_corruption_error as mean_corruption_error
 from neurodyn.analysis.metastability import metastability as metastability
 from neurodyn.analysis.order import local_order as local_order
 from neurodyn.analysis.order import order_parameter as order_parameter
@@ -57,6 +72,7 @@ from neurodyn.analysis.seeds import over_training_seeds as over_training_seeds
 from neurodyn.analysis.seeds import seed_interval as seed_interval
 from neurodyn.analysis.step_or_dynamics import step_or_dynamics as step_or_dynamics
 from neurodyn.analysis.surrogates import surrogate_test as surrogate_test
+from neurodyn.analysis.time_constants import relaxation as relaxation
 from neurodyn.analysis.trials import TrialsError as TrialsError
 from neurodyn.analysis.trials import trial_table as trial_table
 from neurodyn.analysis.waves import travelling_waves as travelling_waves

@@ -122,20 +122,20 @@ def pc_shallow(
     ).eval()
 
 
-def encoder() -> nn.Sequential:
-    """Return the feed-forward network, images (sample, 1, 32, 32) to logits (sample, 10)."""
+def encoder(channels: int = 1, classes: int = 10) -> nn.Sequential:
+    """Return the feed-forward network, images (sample, channel, 32, 32) to logits."""
     stages: OrderedDict[str, nn.Module] = OrderedDict(
-        layer1=nn.Sequential(nn.Conv2d(1, 12, 5, padding=2), nn.ReLU()),
+        layer1=nn.Sequential(nn.Conv2d(channels, 12, 5, padding=2), nn.ReLU()),
         layer2=nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(12, 18, 5, padding=2), nn.ReLU()),
         layer3=nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(18, 24, 5, padding=2), nn.ReLU()),
         head=nn.Sequential(
-            nn.MaxPool2d(2), nn.Flatten(), nn.Linear(384, 120), nn.ReLU(), nn.Linear(120, 10)
+            nn.MaxPool2d(2), nn.Flatten(), nn.Linear(384, 120), nn.ReLU(), nn.Linear(120, classes)
         ),
     )
     return nn.Sequential(stages)
 
 
-def decoders() -> nn.ModuleList:
+def decoders(channels: int = 1) -> nn.ModuleList:
     """Return the decoders: each predicts the state below from one layer, the first the image."""
 
     def upsampled(below: int, above: int) -> nn.Sequential:
@@ -143,7 +143,7 @@ def decoders() -> nn.ModuleList:
         return nn.Sequential(up, nn.ConvTranspose2d(above, below, 5, padding=2))
 
     return nn.ModuleList(
-        [nn.ConvTranspose2d(12, 1, 5, padding=2), upsampled(12, 18), upsampled(18, 24)]
+        [nn.ConvTranspose2d(12, channels, 5, padding=2), upsampled(12, 18), upsampled(18, 24)]
     )
 
 

@@ -1,5 +1,6 @@
 """ResNet18 and ResNet50, with torchvision's names for the weights."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -91,6 +92,8 @@ class ResNet(nn.Module):
         Of the output and of the images.
     small_input : bool
         The form for images of 32 pixels: a stem of 3x3 with stride 1 and no max-pool.
+    width : int
+        Channels of the stem and of the first stage; each stage has twice those of the one below.
 
     References
     ----------
@@ -99,20 +102,19 @@ class ResNet(nn.Module):
 
     def __init__(
         self, block: type[BasicBlock] | type[Bottleneck], depths: tuple[int, int, int, int],
-        classes: int, channels: int = 3, small_input: bool = False,
+        classes: int, channels: int = 3, small_input: bool = False, width: int = 64,
     ) -> None:  # fmt: skip
         super().__init__()
         size, stride, padding = (3, 1, 1) if small_input else (7, 2, 3)
-        self.conv1 = nn.Conv2d(channels, 64, size, stride, padding, bias=False)
-        self.bn1, self.relu1 = nn.BatchNorm2d(64), nn.ReLU()
+        self.conv1 = nn.Conv2d(channels, width, size, stride, padding, bias=False)
+        self.bn1, self.relu1 = nn.BatchNorm2d(width), nn.ReLU()
         self.maxpool = nn.Identity() if small_input else nn.MaxPool2d(3, 2, padding=1)
-        inputs = 64
+        inputs = width
         for n, depth in enumerate(depths):
-            width = 64 * 2**n
             parts: list[nn.Module] = []
             for i in range(depth):
-                parts.append(block(inputs, width, 2 if n > 0 and i == 0 else 1))
-                inputs = width * block.expansion
+                parts.append(block(inputs, width * 2**n, 2 if n > 0 and i == 0 else 1))
+                inputs = width * 2**n * block.expansion
             self.add_module(f"layer{n + 1}", nn.Sequential(*parts))
         self.fc = nn.Linear(inputs, classes)
 
@@ -142,6 +144,7 @@ def resnet18(
     *,
     channels: int = 3,
     small_input: bool = False,
+    width: int = 64,
     seed: int = 0,
 ) -> ResNet:
     """Return ResNet18: two basic blocks in each stage; 11,689,512 parameters for 1000 classes.
@@ -154,6 +157,8 @@ def resnet18(
         A state dict with torchvision's names: a file of safetensors, or of ``torch.save``.
     small_input : bool
         The form for images of 32 pixels, see `ResNet`.
+    width : int
+        Channels of the first stage, 64 in the published networks.
     seed : int
         Of untrained weights, drawn as torchvision does: convolutions normal with variance 2 /
         (outputs times kernel size), norms the identity, the linear layer uniform.
@@ -178,7 +183,7 @@ def resnet18(
     >>> network(torch.rand(2, 3, 32, 32)).shape, network.blocks()[:3]
     (torch.Size([2, 10]), ['layer1.0', 'layer1.1', 'layer2.0'])
     """
-    return built(BasicBlock, (2, 2, 2, 2), classes, channels, small_input, weights, seed)
+    return built(BasicBlock, (2, 2, 2, 2), classes, channels, small_input, width, weights, seed)
 
 
 def resnet50(
@@ -187,13 +192,14 @@ def resnet50(
     *,
     channels: int = 3,
     small_input: bool = False,
+    width: int = 64,
     seed: int = 0,
 ) -> ResNet:
     """Return ResNet50: 3, 4, 6 and 3 bottlenecks; 25,557,032 parameters for 1000 classes.
 
     Parameters
     ----------
-    classes, weights, channels, small_input, seed
+    classes, weights, channels, small_input, width, seed
         As of `resnet18`.
 
     Returns
@@ -215,31 +221,53 @@ def resnet50(
     >>> sum(p.numel() for p in resnet50().parameters())
     25557032
     """
-    return built(Bottleneck, (3, 4, 6, 3), classes, channels, small_input, weights, seed)
+    return built(Bottleneck, (3, 4, 6, 3), classes, channels, small_input, width, weights, seed)
 
 
 def built(
     block: type[BasicBlock] | type[Bottleneck], depths: tuple[int, int, int, int], classes: int,
-    channels: int, small_input: bool, weights: str | Path | None, seed: int,
+    channels: int, small_input: bool, width: int, weights: str | Path | None, seed: int,
 ) -> ResNet:  # fmt: skip
     """Return a ResNet with weights from a file or from a seed."""
-    if classes < 1 or channels < 1:
-        raise ValueError(f"classes = {classes} and channels = {channels} must be 1 or more")
+    check_sizes(classes=classes, channels=channels, width=width)
     with torch.device("meta"):
-        network = ResNet(block, depths, classes, channels, small_input)
+        network = ResNet(block, depths, classes, channels, small_input, width)
     network.to_empty(device="cpu")
     generator = torch.Generator().manual_seed(seed)
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(
-                module.weight, mode="fan_out", nonlinearity="relu", generator=generator
-            )
-        elif isinstance(module, nn.BatchNorm2d):
-            module.reset_parameters()
+    initialise_convolutions(network, generator)
     initialise(network.fc, generator)
     if weights is not None:
         load_weights(network, read_weights(weights), str(weights))
     return network.eval()
+
+
+def check_sizes(**sizes: int) -> None:
+    """Refuse numbers of classes, channels and the like that are not positive."""
+    if min(sizes.values()) < 1:
+        given = " and ".join(f"{name} = {size}" for name, size in sizes.items())
+        raise ValueError(f"{given} must be 1 or more")
+
+
+def initialise_convolutions(network: nn.Module, generator: torch.Generator) -> None:
+    """Draw convolutions normal with variance 2 / fan-out, from a generator.
+
+    The fan-out of an output is the product of the kernel's sides and the number of channels in its
+    group. Their biases begin at 0, norms as the identity.
+
+    References
+    ----------
+    He, Zhang, Ren & Sun (2015), arXiv:1502.01852.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            fan_out = module.weight[:, 0].numel() // module.groups
+            nn.init.normal_(
+                module.weight, std=math.sqrt(2.0) / math.sqrt(fan_out), generator=generator
+            )
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            module.reset_parameters()
 
 
 def read_weights(path: str | Path) -> Mapping[str, Tensor]:

@@ -6,6 +6,7 @@ from neurodyn import stimuli as stimuli
 from neurodyn.adapter import SolverError as SolverError
 from neurodyn.adapter import SolverStats as SolverStats
 from neurodyn.agreement import GlobalAttention as GlobalAttention
+from neurodyn.classifier import as_classifier as as_classifier
 from neurodyn.dynamics import Dynamics as Dynamics
 from neurodyn.dynamics import bind as bind
 from neurodyn.film import Film as Film

@@ -1,4 +1,4 @@
-"""The files of CIFAR-10: which there are, what is in them, and how they are fetched."""
+"""The files of CIFAR-10 and CIFAR-100: which there are, what is in them, how they are fetched."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
 from tqdm.auto import tqdm
 
 BATCHES = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}
@@ -33,11 +33,46 @@ def missing(folder: str | Path, split: str) -> list[str]:
     return [name for name in BATCHES[split] if not Path(folder, name).is_file()]
 
 
+def labelled_files(folder: Path, split: str, coarse: bool) -> tuple[str, list[Path], str]:
+    """Return which of the two a folder holds, a split's files, and under what its labels are."""
+    if split not in BATCHES:
+        raise ValueError(f"split {split!r} is not one of 'train', 'test'")
+    if (folder / split).is_file():
+        return "CIFAR-100", [folder / split], "coarse_labels" if coarse else "fine_labels"
+    if lacking := missing(folder, split):
+        raise FileNotFoundError(
+            f"{folder} lacks {', '.join(lacking)} of CIFAR-10, and {split} of CIFAR-100: give the "
+            "unpacked folder cifar-10-batches-py or cifar-100-python"
+        )
+    if coarse:
+        raise ValueError("coarse labels are there in CIFAR-100 only: leave out coarse")
+    return "CIFAR-10", [folder / name for name in BATCHES[split]], "labels"
+
+
 def read_batch(path: Path) -> UInt8[np.ndarray, "image y x 3"]:
     """Return the images of one batch."""
-    with open(path, "rb") as file:
-        data = np.asarray(Plain(file, encoding="bytes").load()[b"data"])
+    return as_images(unpickle(path))
+
+
+def read_labelled(
+    path: Path, key: str
+) -> tuple[UInt8[np.ndarray, "image y x 3"], Int64[np.ndarray, " image"]]:
+    """Return the images of one file, and its labels under a key."""
+    found = unpickle(path)
+    return as_images(found), np.asarray(found[key.encode()], np.int64)
+
+
+def as_images(found: dict[bytes, Any]) -> UInt8[np.ndarray, "image y x 3"]:
+    """Return rows of red, green and blue planes as images."""
+    data = np.asarray(found[b"data"])
     return data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+
+
+def unpickle(path: Path) -> dict[bytes, Any]:
+    """Return what a file of CIFAR holds."""
+    with open(path, "rb") as file:
+        found: dict[bytes, Any] = Plain(file, encoding="bytes").load()
+    return found
 
 
 class Plain(pickle.Unpickler):
