@@ -1,79 +1,59 @@
-"""Predictive coding against the bare convolutions (the floor) and against the published way.
+"""The published predictive-coding networks against their floor and against the authors' way.
 
-    python benchmarks/predictive_coding.py [small|vgg16] [--device cuda]
+    python benchmarks/predictive_coding.py --network pvgg16 --precision float32 bfloat16
+    python benchmarks/predictive_coding.py --device cuda --batch 32 --repeats 10
 
-One evaluation of f and a solve of 4 steps after the feed-forward pass. The floor is the same
-convolutions alone: the backbone from the first tap to the last, each decoder, and the transposed
-pass of each. The peer is a plain loop of the discrete rule written with ``autograd.grad`` of the
-mean squared error, hooks on the taps and the whole network run in every step, as in the authors'
-package; it computes the same numbers, which is checked. All run in turns in one process; peak
-memory is measured in processes of their own.
+One evaluation of f, a solve after the feed-forward pass, and that solve with the gradient of its
+output in the image, all weights fixed. The floor is one evaluation's convolutions alone: the
+backbone from the first tap to the last, each decoder, and the adjoint of each. "authors" is a plain
+loop of the discrete rule as in the authors' package: hooks on the taps, ``autograd.grad`` of the
+mean squared error with its graph kept, the whole network and every decoder in every step. It
+computes the same numbers, which is checked, gradients too: there the error term is a constant, as
+theirs is (``detach_error``). "full" is the gradient through the error term, which they do not have.
+"fast" is ``fast=True``. bfloat16 is autocast.
+
+All run in turns in one process. Peak memory (``--memory``) is that of a process of its own, above
+the model and its image; "fast" includes what is kept.
 """
 
 import argparse
+import copy
 import json
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 import neurodyn as nd
+from neurodyn.convolutions import Kernel
 from neurodyn.layout import Layout
+from neurodyn.models.pefficientnet import pefficientnet_b0, pefficientnet_lite0
+from neurodyn.models.presnet import presnet18
+from neurodyn.models.pshallow import pshallow
+from neurodyn.models.pvgg import pvgg16
 
-STEPS = 4
-
-
-def small() -> tuple[nn.Module, list[str], list[nn.Module], tuple[int, ...]]:
-    """Three 3x3 convolutions on 32x32, batch 16, Predify's default decoders."""
-    backbone = nn.Sequential(
-        nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(64, 128, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(4),
-        nn.Flatten(), nn.Linear(2048, 10),
-    )  # fmt: skip
-
-    def up(a: int, b: int) -> nn.Module:
-        return nn.Sequential(
-            nn.Upsample(scale_factor=2, mode="bilinear"), nn.ConvTranspose2d(a, b, 3, padding=1)
-        )
-
-    decoders = [nn.ConvTranspose2d(32, 3, 3, padding=1), up(64, 32), up(128, 64)]
-    return backbone, ["1", "4", "7"], decoders, (16, 3, 32, 32)
+NETWORKS: dict[str, tuple[Callable[..., nd.PredictiveCoding], int]] = {
+    "pvgg16": (pvgg16, 4),
+    "pefficientnet_b0": (pefficientnet_b0, 4),
+    "pefficientnet_lite0": (pefficientnet_lite0, 4),
+    "presnet18": (presnet18, 16),
+    "pshallow": (pshallow, 128),
+}
+RATES = (0.8, 0.1, 0.01)
+"""Of the authors' experiments."""
 
 
-def vgg16() -> tuple[nn.Module, list[str], list[nn.Module], tuple[int, ...]]:
-    """VGG16 at 224x224, batch 4, the paper's taps and decoders, random weights."""
-    layers: list[nn.Module] = []
-    channels = 3
-    for width in (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0):
-        if width:
-            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
-            channels = width
-        else:
-            layers.append(nn.MaxPool2d(2))
-    backbone = nn.Sequential()
-    backbone.features = nn.Sequential(*layers)
-    backbone.head = nn.Sequential(
-        nn.Flatten(), nn.Linear(25088, 4096), nn.ReLU(), nn.Linear(4096, 4096), nn.ReLU(),
-        nn.Linear(4096, 1000),
-    )  # fmt: skip
-    decoders: list[nn.Module] = [nn.ConvTranspose2d(64, 3, 5, padding=2)]
-    for a, b, k, p in (128, 64, 10, 4), (256, 128, 14, 6), (512, 256, 14, 6), (512, 512, 14, 6):
-        decoders.append(
-            nn.Sequential(nn.ConvTranspose2d(a, b, k, stride=2, padding=p), nn.ReLU())
-        )
-    return backbone, [f"features.{i}" for i in (3, 8, 15, 22, 29)], decoders, (4, 3, 224, 224)
-
-
-def published(
-    backbone: nn.Module, taps: list[str], decoders: list[nn.Module], scale: list[float],
-    rates: tuple[float, float, float], x: Tensor, steps: int,
+def authors(
+    backbone: nn.Module, taps: list[str], decoders: nn.ModuleList, scale: list[float],
+    x: Tensor, steps: int, graph: bool,
 ) -> Tensor:  # fmt: skip
     """Run Predify's discrete rule as its authors write it: a hook per tap, autograd.grad."""
-    beta, lam, alpha = rates
+    beta, lam, alpha = RATES
     layers = len(taps)
     e: list[Tensor] = [None] * layers  # type: ignore[list-item]
     p: list[Tensor] = [None] * layers  # type: ignore[list-item]
@@ -88,20 +68,20 @@ def published(
                 new = new - alpha * scale[n] * gradient[n]
             else:
                 new = beta * out + (1 - beta) * e[n] - alpha * scale[n] * gradient[n]
-            e[n] = new.detach()
             with torch.enable_grad():
-                leaf = new.detach().requires_grad_()
+                leaf = new if graph else new.detach().requires_grad_()
                 prediction = decoders[n](leaf)
                 target = x if n == 0 else e[n - 1]
-                mse = nn.functional.mse_loss(prediction, target)
+                mse = nn.functional.mse_loss(prediction.to(target.dtype), target)
                 (g,) = torch.autograd.grad(mse, leaf, retain_graph=True)
-            p[n], gradient[n] = prediction.detach(), g * (prediction.numel() / 2)
-            return e[n]
+            e[n], p[n] = (new, prediction) if graph else (new.detach(), prediction.detach())
+            gradient[n] = g * (prediction.numel() / 2)
+            return new
 
         return update
 
     handles = [backbone.get_submodule(t).register_forward_hook(hook(n)) for n, t in enumerate(taps)]
-    with torch.no_grad():
+    with torch.set_grad_enabled(graph):
         for _ in range(steps + 1):
             logits = backbone(x)
     for handle in handles:
@@ -110,95 +90,131 @@ def published(
 
 
 class Case:
-    """A network, its peer and its floor on one input."""
+    """A network, its floor and its peer on one batch, in one precision."""
 
-    def __init__(self, name: str, device: str) -> None:
-        torch.manual_seed(0)
-        backbone, taps, decoders, shape = {"small": small, "vgg16": vgg16}[name]()
-        self.taps, self.rates = taps, (0.3, 0.3, 0.01)
-        self.backbone = backbone.to(device).eval().requires_grad_(False)
-        self.decoders = [d.to(device).requires_grad_(False) for d in decoders]
-        self.x = torch.rand(shape, device=device)
-        beta, lam, alpha = self.rates
+    def __init__(
+        self, args: argparse.Namespace, network: str, model: nd.PredictiveCoding, precision: str
+    ) -> None:
+        self.model = model
+        shape = (args.batch or NETWORKS[network][1], *model.stimulus_shape)
+        self.x = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(args.device)
+        self.fast = copy.copy(model)  # of one set of weights
+        self.fast.kernels = [Kernel() for _ in model.decoders]
+        self.constant = copy.copy(model)
+        self.constant.detach_error = True
+        self.steps, self.device, self.half = args.steps, args.device, precision == "bfloat16"
         with torch.no_grad():
-            self.model = nd.PredictiveCoding(
-                self.backbone, taps, self.decoders, feedforward=beta, feedback=lam, error=alpha,
-                update="sequential", error_scale=[0.05] * len(taps),
-                layout="contiguous" if name == "vgg16" else "channels_last",
-            ).eval()  # fmt: skip
-            self.drive = self.model.drive(self.x)
-            state = self.model.initial_state(self.drive)
-            layout = Layout(state, taps, self.model.layout == "channels_last")
-            self.state = layout.unpack(layout.pack(state))
-        self.t = torch.tensor(0.0, device=device)
-
-    def evaluation(self) -> None:
-        """One f(t, y) on the state as the solver hands it over."""
-        with torch.no_grad():
-            self.model(self.t, self.state, self.drive)
+            self.drive = model.drive(self.x)
+            state = model.initial_state(self.drive)
+        layout = Layout(state, model.taps.names, model.layout == "channels_last")
+        self.state = layout.unpack(layout.pack(state))  # as a solver hands it over
 
     def floor(self) -> None:
-        """The convolutions of one f(t, y) and nothing else."""
-        with torch.no_grad():
-            y = self.state[0]
-            modules = dict(self.backbone.named_modules())
-            names = [n for n, m in modules.items() if not list(m.children())]
-            at = names.index(self.taps[0])
-            for name in names[at + 1 : names.index(self.taps[-1]) + 1]:
-                y = modules[name](y)
-        for decoder, e in zip(self.decoders, self.state, strict=True):
-            with torch.enable_grad():
-                leaf = e.detach().requires_grad_()
-                out = decoder(leaf)
-            torch.autograd.grad(out, leaf, out.detach())
+        """Run the convolutions of one f(t, y) and nothing else."""
+        self.model.taps.sweep(self.model.backbone, self.drive, lambda n, out: out)
+        for decoder, e in zip(self.model.decoders, self.state, strict=True):
+            out, vjp, *_ = torch.func.vjp(decoder, e)
+            vjp(out)
 
-    def solve(self) -> Tensor:
-        """Four steps after the feed-forward pass; the last readout."""
-        times = [0.0, float(STEPS)]
-        solution = nd.integrate(
-            self.model, self.x, times, method="euler", gradient="none", record="readout"
+    def work(self) -> float:
+        """Return the floor's multiply-adds in units of 1e9; an adjoint has those of its decoder."""
+        with FlopCounterMode(display=False) as below, torch.no_grad():
+            self.model.taps.sweep(self.model.backbone, self.drive, lambda n, out: out)
+        with FlopCounterMode(display=False) as above, torch.no_grad():
+            self.model.predictions(self.state)
+        return (below.get_total_flops() + 2 * above.get_total_flops()) / 2e9
+
+    def evaluation(self, model: nd.PredictiveCoding) -> None:
+        """Run one f(t, y)."""
+        model(torch.tensor(0.0, device=self.device), self.state, self.drive)
+
+    def solve(self, model: nd.PredictiveCoding) -> Tensor:
+        """Return the logits after all steps."""
+        return self.integrated(model, self.x, "none")
+
+    def solve_authors(self) -> Tensor:
+        """Return the same by the authors' way."""
+        return self.looped(self.x, graph=False)
+
+    def backward(self, model: nd.PredictiveCoding) -> Tensor:
+        """Return the gradient in the image."""
+        with torch.enable_grad():
+            x = self.x.clone().requires_grad_()
+            return self.gradient(self.integrated(model, x, "backprop"), x)
+
+    def backward_authors(self) -> Tensor:
+        """Return theirs."""
+        with torch.enable_grad():
+            x = self.x.clone().requires_grad_()
+            return self.gradient(self.looped(x, graph=True), x)
+
+    def integrated(self, model: nd.PredictiveCoding, x: Tensor, gradient: str) -> Tensor:
+        """Run a solve of this library."""
+        times = [0.0, float(self.steps)]
+        run = nd.integrate(model, x, times, method="euler", gradient=gradient, record="readout")
+        return run.readout[-1]
+
+    def looped(self, x: Tensor, graph: bool) -> Tensor:
+        """Run the authors' loop."""
+        model = self.model
+        return authors(
+            model.backbone, model.taps.modules, model.decoders, model.scale, x, self.steps, graph
         )
-        return solution.readout[-1]
 
-    def published(self) -> Tensor:
-        """The same by the authors' way."""
-        return published(
-            self.backbone, self.taps, self.decoders, self.model.scale, self.rates, self.x, STEPS
-        )
+    @staticmethod
+    def gradient(logits: Tensor, x: Tensor) -> Tensor:
+        """Return d sum(logits^2) / dx."""
+        return torch.autograd.grad(logits.float().square().sum(), x)[0]
+
+    def ways(self) -> dict[str, Callable]:
+        """Return all that is measured, by name."""
+        return {
+            "floor": self.floor,
+            "evaluation": lambda: self.evaluation(self.model),
+            "evaluation, fast": lambda: self.evaluation(self.fast),
+            "solve": lambda: self.solve(self.model),
+            "solve, fast": lambda: self.solve(self.fast),
+            "solve, authors": self.solve_authors,
+            "backward": lambda: self.backward(self.constant),
+            "backward, full": lambda: self.backward(self.model),
+            "backward, authors": self.backward_authors,
+        }
+
+    def run(self, way: str) -> tuple[float, float, Tensor]:
+        """Return the wall and CPU seconds one way takes, and what it returns."""
+        kind = self.x.device.type
+        self.wait()
+        wall, cpu = time.perf_counter(), time.process_time()
+        with torch.no_grad(), torch.autocast(kind, torch.bfloat16, enabled=self.half):
+            out = self.ways()[way]()
+        self.wait()
+        return time.perf_counter() - wall, time.process_time() - cpu, out
+
+    def wait(self) -> None:
+        """Let the accelerator finish."""
+        if self.x.is_cuda:
+            torch.cuda.synchronize()
+
+    def peak(self, way: str) -> float:
+        """Return one way's peak memory in MB, of the solves."""
+        if self.x.is_cuda:
+            torch.cuda.reset_peak_memory_stats()
+            before = torch.cuda.memory_allocated()
+            self.run(way)
+            return (torch.cuda.max_memory_allocated() - before) / 2**20
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")  # forget the peak so far
+        resident = status("VmRSS")
+        self.run(way)
+        return (status("VmHWM") - resident) / 2**10
 
 
-def clock(function, device: str) -> tuple[float, float]:
-    """Wall and CPU seconds of one call."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    function()
-    if device != "cpu":
-        torch.cuda.synchronize()
-    return time.perf_counter() - wall, time.process_time() - cpu
-
-
-def peak(name: str, what: str, device: str) -> float:
-    """Peak memory of one way in MB above the model and its input, in a process of its own."""
-    code = [sys.executable, __file__, name, "--device", device, "--peak", what]
-    return json.loads(subprocess.run(code, capture_output=True, text=True, check=True).stdout)
-
-
-def measure_peak(name: str, what: str, device: str) -> float:
-    """Measure, inside that process."""
-    warm = Case("small", device)
-    getattr(warm, what)()
-    del warm
-    case = Case(name, device)
-    del case.drive, case.state
-    if device != "cpu":
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        getattr(case, what)()
-        return (torch.cuda.max_memory_allocated() - before) / 2**20
-    with open("/proc/self/clear_refs", "w") as file:
-        file.write("5")  # forget the peak so far
-    before = status("VmRSS")
-    getattr(case, what)()
-    return (status("VmHWM") - before) / 2**10
+def made(args: argparse.Namespace, network: str) -> nd.PredictiveCoding:
+    """Return a network with the authors' rates and fixed weights."""
+    beta, lam, alpha = RATES
+    rates = {"feedforward": beta, "feedback": lam, "error": alpha}
+    model = NETWORKS[network][0](update="sequential", **rates)
+    return model.to(args.device).requires_grad_(False)
 
 
 def status(key: str) -> int:
@@ -207,40 +223,80 @@ def status(key: str) -> int:
         return next(int(line.split()[1]) for line in file if line.startswith(key))
 
 
+def distance(a: Tensor, b: Tensor) -> float:
+    """Return the largest difference, relative to the largest value."""
+    return float((a.float() - b.float()).abs().max() / b.float().abs().max())
+
+
+def measure(args: argparse.Namespace, network: str) -> None:
+    """Print one network's table."""
+    model = made(args, network)
+    cases = {p: Case(args, network, model, p) for p in args.precision}
+    first = cases[args.precision[0]]
+    work = first.work()
+    print(f"\n{network}: batch {tuple(first.x.shape)}, solve = {args.steps} steps, "
+          f"one evaluation = {work:.2f} G multiply-adds")  # fmt: skip
+    print("  speed: seconds of the authors' way or of the floor by these; speed_1: in the first "
+          "precision\n  error: largest difference from the authors' result, by its largest value; "
+          "error_1: from the first precision's")  # fmt: skip
+    ways = [w for w in first.ways() if w.split(",")[0] in args.what or w == "floor"]
+    for precision, case in cases.items():
+        seconds: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
+        outputs: dict[str, Tensor] = {}
+        for repeat in range(args.repeats + 1):
+            for way in ways:
+                *taken, outputs[way] = case.run(way)
+                if repeat:  # the first is for warming up
+                    seconds[way].append(tuple(taken))
+        wall, cpu = ({w: statistics.median(s[i] for s in seconds[w]) for w in ways} for i in (0, 1))
+        if case is first:
+            reference, exact = wall, dict(outputs)
+        print(f"  {precision:18s}      wall       CPU   speed  in CPU  speed_1   error  error_1"
+              "      MB   share")  # fmt: skip
+        for way in ways:
+            kind = way.split(",")[0]
+            theirs = f"{kind}, authors" if kind in ("solve", "backward") else "floor"
+            line = f"  {way:18s} {wall[way]:9.4f} {cpu[way]:9.4f} {wall[theirs] / wall[way]:7.2f}"
+            line += f" {cpu[theirs] / cpu[way]:7.2f}  {reference[theirs] / wall[way]:7.2f}"
+            if theirs != "floor":
+                line += f"  {distance(outputs[way], outputs[theirs]):6.0e}"
+                line += f"  {distance(outputs[way], exact[way]):7.0e}"
+                if args.memory:
+                    used, whole = (peak(args, network, precision, w) for w in (way, theirs))
+                    line += f"  {used:6.0f}  {used / whole:6.2f}"
+            print(line, flush=True)
+
+
+def peak(args: argparse.Namespace, network: str, precision: str, way: str) -> float:
+    """Measure peak memory in a process of its own."""
+    code = [sys.executable, __file__, "--network", network, "--precision", precision, "--device",
+            args.device, "--steps", str(args.steps), "--peak", way]  # fmt: skip
+    code += ["--batch", str(args.batch)] if args.batch else []
+    return json.loads(subprocess.run(code, capture_output=True, text=True, check=True).stdout)
+
+
 def main() -> None:
-    """Print a table of times, ratios and memory."""
+    """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", default=["small", "vgg16"])
+    parser.add_argument("--network", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
+    parser.add_argument("--precision", nargs="+", default=["float32"],
+                        choices=["float32", "bfloat16"])  # fmt: skip
+    parser.add_argument("--what", nargs="+", default=["evaluation", "solve", "backward"],
+                        choices=["evaluation", "solve", "backward"])  # fmt: skip
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--repeats", type=int, default=0)
-    parser.add_argument("--peak")
+    parser.add_argument("--batch", type=int)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--memory", action="store_true", help="peaks too, a process for each")
+    parser.add_argument("--peak", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.peak:
-        print(measure_peak(args.names[0], args.peak, args.device))
+        (network,), (precision,) = args.network, args.precision
+        print(Case(args, network, made(args, network), precision).peak(args.peak))
         return
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {args.device}")
-    for name in args.names:
-        case = Case(name, args.device)
-        a, b = case.solve(), case.published()
-        difference = float((a - b).abs().max() / b.abs().max())
-        ways = ["floor", "evaluation", "solve", "published"]
-        seconds: dict[str, list[tuple[float, float]]] = {w: [] for w in ways}
-        for _ in range(args.repeats or {"small": 40, "vgg16": 3}[name]):
-            for way in ways:
-                seconds[way].append(clock(getattr(case, way), args.device))
-        wall = {w: statistics.median(s[0] for s in seconds[w]) for w in ways}
-        cpu = {w: statistics.median(s[1] for s in seconds[w]) for w in ways}
-        print(f"\n{name}: batch {tuple(case.x.shape)}, solve = {STEPS} steps; "
-              f"largest relative difference of the logits {difference:.1e}")
-        for way in ways:
-            print(f"  {way:12s} wall {1e3 * wall[way]:9.1f} ms   CPU {1e3 * cpu[way]:9.1f} ms")
-        print(f"  evaluation / floor       wall {wall['evaluation'] / wall['floor']:.3f}   "
-              f"CPU {cpu['evaluation'] / cpu['floor']:.3f}")
-        print(f"  published / solve        wall {wall['published'] / wall['solve']:.3f}   "
-              f"CPU {cpu['published'] / cpu['solve']:.3f}")
-        ours, theirs = (peak(name, w, args.device) for w in ("solve", "published"))
-        print(f"  peak memory: solve {ours:.0f} MB, published {theirs:.0f} MB, "
-              f"ratio {ours / theirs:.3f}")  # fmt: skip
+    for network in args.network:
+        measure(args, network)
 
 
 if __name__ == "__main__":

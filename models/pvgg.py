@@ -45,9 +45,6 @@ def pvgg16(
     while its settings ask for the effective scale, the default here. *Reconstructed*: the initial
     values of the decoders, torch's own for such layers.
 
-    At 224 x 224 the model takes half a minute and 2.6 GB to make, on one core: its large decoders
-    are measured in double precision.
-
     Parameters
     ----------
     classes, channels : int
@@ -67,8 +64,8 @@ def pvgg16(
         Of untrained weights.
     **options
         Of `neurodyn.PredictiveCoding`: ``update``, ``trainable``, ``error_scale``,
-        ``detach_error``, ``layout``. Maps are contiguous by default here, which large kernels are
-        faster with.
+        ``detach_error``, ``layout``, ``fast``. Maps are contiguous by default here, which large
+        kernels are faster with.
 
     Returns
     -------

@@ -49,9 +49,10 @@ def study_names() -> list[str]:
 
 
 for name in study_names():
-    run.command(f"neurodyn.studies.{name}:{name}", name=name)
+    run.command(f"neurodyn.studies.{name}:{name}", name=name.replace("_", "-"))
 train.command("neurodyn.models.train_predify:train_predify", name="predify")
 train.command("neurodyn.models.train_komplexnet:train_komplexnet", name="komplexnet")
+train.command("neurodyn.models.train_feedback:train_feedback", name="feedback")
 train.command("neurodyn.models.train_gaspnet:train_gaspnet", name="gaspnet")
 train.command("neurodyn.models.train_gattanet:train_gattanet", name="gattanet")
 sweep.command("neurodyn.models.sweep_grammar:sweep_grammar", name="agl")
@@ -65,7 +66,8 @@ def list_studies() -> None:
     width = max(map(len, names))
     for name in names:
         function = getattr(importlib.import_module(f"neurodyn.studies.{name}"), name)
-        print(f"{name:<{width}}  {(inspect.getdoc(function) or '').partition(chr(10))[0]}")
+        shown = name.replace("_", "-")
+        print(f"{shown:<{width}}  {(inspect.getdoc(function) or '').partition(chr(10))[0]}")
 
 
 def main(tokens: Sequence[str] | None = None) -> int:

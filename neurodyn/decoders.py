@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from neurodyn.convolutions import spread, transposed
 from neurodyn.jacobian import forward_product
 
 
@@ -104,6 +105,7 @@ def reach(decoder: nn.Module, shape: tuple[int, ...], seed: int = 0) -> tuple[in
     Jacobian-vector product in float64 through a copy of the decoder with positive parameters,
     running means of zero and a positive input, so that nothing cancels and no rectifier is shut
     (and small, so that nothing saturates).
+    Counted, not computed, for a transposed convolution, rectified or not.
     (Predify measures it on its first batch, where dead rectifiers lower it.)
 
     Returns C and the shape of one output.
@@ -113,6 +115,9 @@ def reach(decoder: nn.Module, shape: tuple[int, ...], seed: int = 0) -> tuple[in
     >>> reach(nn.ConvTranspose2d(8, 3, 3, padding=1), (8, 16, 16))
     (27, torch.Size([3, 16, 16]))
     """
+    found = transposed(decoder)
+    if found is not None and len(shape) == 3 and shape[0] == found[0].in_channels:
+        return spread(found[0], shape)
     generator = torch.Generator().manual_seed(seed)
 
     def positive(like: Tensor) -> Tensor:

@@ -243,6 +243,7 @@ class Reconstruction(nn.Module):
 
     def forward(self, images: Tensor) -> Float[Tensor, " quantity"]:
         """Predict the layers of a feed-forward pass, which carries no gradient."""
+        images = images.to(next(self.pc.parameters()).dtype)
         with torch.no_grad():
             state = self.pc.initial_state(self.pc.drive(images))
         below = (images, *state[:-1])

@@ -25,9 +25,10 @@ def test_list_in_a_process_of_its_own() -> None:
     result = neurodyn("list")
     assert result.returncode == 0
     lines = result.stdout.splitlines()
-    names = ["agl", "gaspnet", "gattanet", "komplexnet", "predify"]
+    names = ["agl", "feedback", "gaspnet", "gattanet", "komplexnet", "predify"]
+    names.append("predify-robustness")
     assert [line.split()[0] for line in lines] == names
-    assert lines[-1].startswith("predify     Accuracy on noisy digits over time")
+    assert lines[-2].startswith("predify             Accuracy on noisy digits over time")
 
 
 def test_run_in_a_process_of_its_own(tmp_path: Path) -> None:

@@ -1,0 +1,238 @@
+"""What the studies of feedback share: subjects with their images and networks, and their cells."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import torch
+import xarray as xr
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+import neurodyn as nd
+from neurodyn.cells import cell, in_parallel, weights_hash
+from neurodyn.conditions import gathered
+from neurodyn.models import feedback_nets
+from neurodyn.stimuli import fashion
+from neurodyn.stimuli.digits import NOISE
+from neurodyn.studies._agreement import with_weights
+
+TOLERANCES: dict[str, Any] = {"method": "bosh3", "rtol": 1e-2, "atol": 1e-3}
+"""How the differential equation is solved."""
+PROVENANCE = (
+    "Networks, decoders and rules as published; sizes, images and training are reconstructed here"
+)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network, and the images that it was trained on."""
+
+    network: str
+    data: str
+
+    @property
+    def label(self) -> str:
+        """What the subject is called, e.g. "pshallow-digits"."""
+        return f"{self.network}-{self.data}"
+
+    def images(self, n: int) -> tuple[Tensor, Tensor]:
+        """Return the first n images of the test split, 32 x 32 grey values, and what they show."""
+        images, shown = feedback_nets.pictures(self.data, "test", n)  # type: ignore[arg-type]
+        if len(images) < n:
+            raise ValueError(f"{self.data} has {len(images)} test images, not {n}: ask for fewer")
+        return images, shown
+
+    def model(self, seed: int, weights: Path | None, **options: Any) -> nd.PredictiveCoding:
+        """Return the trained network of one training seed, its weights frozen."""
+        network, data = self.network, self.data
+        model = feedback_nets.feedback_net(network, data, seed=seed, **options)  # type: ignore[arg-type]
+        with_weights(model, feedback_nets.stem(network, data, seed), weights)
+        return model.requires_grad_(False)
+
+    def rates(self, weights: Path | None, seeds: Sequence[int]) -> xr.DataArray:
+        """Return the rates that suit each noise best: (noise, seed, term, layer).
+
+        Along noise there are noise_type and noise_level; "clean" is level 0, of any type.
+        """
+        if weights is None:
+            found = feedback_nets.shipped_rates()
+        else:
+            loaded = nd.load(Path(weights) / "rates.nc")
+            assert isinstance(loaded, xr.Dataset)
+            found = loaded
+        try:
+            at = {"network": self.network, "data": self.data, "seed": list(seeds)}
+            rate = found.rate.sel(at, drop=True)
+        except KeyError as error:
+            raise ValueError(
+                f"there are no optimised rates of {self.label} from the training seeds "
+                f"{', '.join(map(str, seeds))}: {error}"
+            ) from error
+        parts, noises = [], []
+        for kind, level in product(rate.noise_type.values.tolist(), rate.noise.values.tolist()):
+            one = rate.sel(noise_type=kind, noise=level, drop=True)
+            noise = (kind, level) if level else ("clean", 0.0)
+            if noise not in noises and not one.isnull().all():
+                noises.append(noise)
+                parts.append(one)
+        order = sorted(range(len(noises)), key=lambda k: noises[k][1] > 0)  # clean first
+        noises = [noises[k] for k in order]
+        labels = [f"{kind} {level:g}" if level else kind for kind, level in noises]
+        axis = xr.DataArray(labels, dims="noise", name="noise")
+        whole = xr.concat([parts[k] for k in order], axis)
+        return whole.assign_coords(
+            noise_type=("noise", [kind for kind, _ in noises]),
+            noise_level=("noise", [level for _, level in noises]),
+        ).transpose("noise", "seed", "term", "layer")
+
+
+def chosen(subjects: Sequence[str] | None) -> list[Subject]:
+    """Return the subjects; by default those that ship, clothes where they are installed.
+
+    Raises
+    ------
+    ValueError
+        For names that are not NETWORK-DATA, of networks and images that are known, or come twice.
+    """
+    if subjects is None:
+        try:
+            fashion.fashion_mnist("test")
+            subjects = ("pshallow-digits", "pshallow-fashion")
+        except FileNotFoundError:
+            subjects = ("pshallow-digits",)
+    found = []
+    for name in subjects:
+        network, _, data = name.rpartition("-")
+        if list(subjects).count(name) > 1:
+            raise ValueError(f"subjects must differ, not {subjects!r}")
+        feedback_nets.check_names(network, data)
+        found.append(Subject(network, data))
+    return found
+
+
+def settled(
+    scales: Mapping[str, Mapping[str, Any]], scale: str, quick: bool, **given: Any
+) -> dict[str, Any]:
+    """Return settings: those given, else those of the scale."""
+    if scale not in ("laptop", "paper") or (quick and scale == "paper"):
+        raise ValueError(
+            f"scale must be laptop or paper, and only laptop can be quick; got {scale!r}"
+        )
+    table = scales["quick" if quick else scale]
+    return dict(table) | {name: value for name, value in given.items() if value is not None}
+
+
+def noisy(images: Tensor, kind: str, level: float, seed: int) -> Tensor:
+    """Return images under Gaussian or salt-and-pepper noise; as they are at level 0."""
+    return NOISE[kind](images, level, seed) if level else images
+
+
+def run_cells(
+    folder: Path,
+    axes: Mapping[str, Sequence[Any]],
+    config: Mapping[str, Any],
+    make: Callable[..., tuple[nd.PredictiveCoding, Tensor, Tensor]],
+    compute: Callable[..., xr.Dataset],
+    device: str,
+) -> xr.Dataset:
+    """Return every cell, computing those that are not on disk yet, side by side on a CPU.
+
+    Parameters
+    ----------
+    folder : path
+        Where cells are kept; must be one for each kind of cell.
+    axes : mapping
+        Name and labels of the axes that cells are numbered by.
+    config : mapping
+        What the numbers depend on besides the network, the images and the axes' labels.
+    make : callable
+        Labels to network, images and categories.
+    compute : callable
+        Network, images and categories to the cell's Dataset.
+    device : str
+        Where torch computes.
+    """
+
+    def one(*labels: Any) -> xr.Dataset:
+        model, images, shown = make(*labels)
+        known = {
+            "cell": [str(label) for label in labels], "weights": weights_hash(model),
+            "model": str(model.config()),
+            "images": weights_hash(nn.ParameterList([images, shown.float()])),
+            "device": torch.device(device).type, "neurodyn": nd.__version__,
+            "torch": str(torch.__version__),
+        }  # fmt: skip
+        name = "_".join(str(label) for label in labels).replace(" ", "-")
+        put = model.to(device), images.to(device), shown.to(device)
+        return cell(folder / f"{name}.nc", dict(config) | known, partial(compute, *put))
+
+    workers = torch.get_num_threads() if torch.device(device).type == "cpu" else 1
+    jobs = [partial(one, *labels) for labels in product(*axes.values())]
+    return gathered(in_parallel(jobs, workers), axes)
+
+
+def answers(
+    times: Sequence[float], how: Mapping[str, Any], batch_size: int,
+    model: nd.PredictiveCoding, images: Tensor, shown: Tensor,
+) -> xr.Dataset:  # fmt: skip
+    """Compute which answers are right over time."""
+    right, nfe = [], 0
+    for rows in torch.arange(len(images), device=images.device).split(batch_size):
+        run = nd.integrate(
+            model, images[rows], list(times), gradient="none", record="readout", **how
+        )
+        assert run.readout is not None
+        right.append(run.readout.argmax(-1) == shown[rows])
+        nfe += run.stats.evaluations
+    about = {"long_name": "correctly classified", "units": "1"}
+    return xr.Dataset(
+        {
+            "correct": (("time", "sample"), torch.cat(right, 1).cpu().numpy(), about),
+            "nfe": ((), nfe, {"long_name": "evaluations of the right-hand side", "units": "1"}),
+        },
+        {"time": list(times), "sample": range(len(images))},
+    )
+
+
+def described(
+    tree: xr.DataTree, title: str, config: Mapping[str, Any], references: str
+) -> xr.DataTree:
+    """Say what a result is, and what its axes are."""
+    names = {
+        "time": "time (published steps)", "sample": "image, in the order of the test split",
+        "seed": "training seed", "noise": "noise on the images", "layer": "layer",
+        "noise_type": "type of noise", "solver": "way to the answer", "term": "term",
+        "noise_level": "level: standard deviation, share of pixels replaced, or severity",
+        "epsilon": "strength of the attack (largest change of a grey value)",
+        "attack": "time the images were made for: the one shown, or the first",
+        "ablated": "layers whose feedback was cut", "ci_bound": "bound of the interval",
+    }  # fmt: skip
+    for node in tree.subtree:
+        for name in set(node.coords) & set(names):
+            node[str(name)].attrs = {"long_name": names[str(name)], "units": "1"}
+    tree.attrs = {
+        "title": title, "provenance": PROVENANCE, "references": references,
+        "neurodyn_version": nd.__version__, "torch_version": str(torch.__version__),
+        "config": json.dumps(config, sort_keys=True, default=str), "seed": config["seed"],
+        "solver": f"euler (step 1), {TOLERANCES['method']}", "rtol": TOLERANCES["rtol"],
+        "atol": TOLERANCES["atol"],
+        "nfe": int(sum(node.nfe.sum() for node in tree.subtree if "nfe" in node.data_vars)),
+    }  # fmt: skip
+    return tree
+
+
+def write(folder: Path, name: str, tree: xr.DataTree, page: str, figures: Mapping[str, Figure],
+          ) -> None:  # fmt: skip
+    """Write the record, the figures and the page, and print it."""
+    nd.save(tree, folder / f"{name}.nc")
+    for title, figure in figures.items():
+        figure.savefig(folder / f"{title}.png", dpi=200)
+    pictures = "\n\n".join(f"![{title}]({title}.png)" for title in figures)
+    (folder / "summary.md").write_text(f"{page}\n\n{pictures}\n", encoding="utf-8")
+    print(page)
+    print(f"written to {folder}")

@@ -1,0 +1,177 @@
+"""The study of reliance on feedback: on made-up networks whose rates are planted."""
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+import xarray as xr
+
+import neurodyn as nd
+from neurodyn.analysis import feedback_report as report
+from neurodyn.models import pc_shallow
+from neurodyn.models.feedback_nets import feedback_net, stem
+from neurodyn.studies import feedback as study
+from neurodyn.studies._feedback import Subject, chosen
+
+SMALL = {
+    "subjects": ("pshallow-digits",), "images": 6, "ode_images": 4, "ablation_images": 4,
+    "training_seeds": (0, 1), "duration": 2, "rest": 4.0,
+}  # fmt: skip
+LEVELS = {"gaussian": [0.0, 0.4], "salt_pepper": [0.1]}
+LAYERS = ["layer1", "layer2", "layer3"]
+
+
+def planted(kind, level, seed, layer):
+    """Reliance rises by about 0.5 per level of noise, and is about 0.1 higher in layer 1."""
+    reliance = 0.2 + (0.5 + 0.01 * seed) * level + (0.1 + 0.01 * seed) * (layer == "layer1")
+    lam = 0.8 * reliance if layer != "layer3" else np.nan
+    beta = 0.8 - np.nan_to_num(lam)
+    return [beta, lam, 1 - beta - np.nan_to_num(lam), 0.01]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("weights")
+    levels = sorted({x for values in LEVELS.values() for x in values})
+    values = np.full((1, 1, 2, len(levels), 2, 4, 4), np.nan)
+    for k, kind in enumerate(LEVELS):
+        for level in LEVELS[kind]:
+            for seed in (0, 1):
+                for n, layer in enumerate(LAYERS):
+                    at = levels.index(level)
+                    values[0, 0, k, at, seed, :, n + 1] = planted(kind, level, seed, layer)
+    rate = xr.DataArray(
+        values,
+        coords={
+            "network": ["pshallow"], "data": ["digits"], "noise_type": list(LEVELS),
+            "noise": levels, "seed": [0, 1],
+            "term": ["feedforward", "feedback", "memory", "error"],
+            "layer": ["conv1", *LAYERS],  # of another network
+        },
+        dims=("network", "data", "noise_type", "noise", "seed", "term", "layer"),
+    )  # fmt: skip
+    nd.save(rate.to_dataset(name="rate"), folder / "rates.nc")
+    for seed in (0, 1):
+        state = {name: value.half() for name, value in pc_shallow(True).state_dict().items()}
+        state["backbone.layer3.1.bias"] += seed  # two networks
+        name = stem("pshallow", "digits", seed)
+        safetensors.torch.save_file(state, folder / f"{name}.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("feedback")
+
+
+@pytest.fixture(scope="module")
+def result(folder, weights):
+    return study.feedback(out=folder, weights=weights, **SMALL)
+
+
+def test_what_is_written(result, folder):
+    node = result["pshallow-digits"]
+    noises = ["clean", "gaussian 0.4", "salt_pepper 0.1"]
+    assert node["euler"].noise.values.tolist() == noises
+    assert dict(node["euler"].correct.sizes) == {"noise": 3, "seed": 2, "time": 3, "sample": 6}
+    assert node["ode"].time.values.tolist() == [0, 1, 2, 4]
+    assert dict(node["ablation"].correct.sizes) == {"seed": 2, "ablated": 4, "sample": 4}
+    assert node["ablation"].attrs["noise"] == "gaussian 0.4"
+    assert result.attrs["nfe"] > 0 and "2106.04225" in result.attrs["references"]
+    xr.testing.assert_identical(nd.load(folder / "feedback.nc"), result)
+    written = {path.name for path in folder.iterdir()}
+    pictures = {f"{name}-pshallow-digits.png" for name in ("reliance", "rates", "accuracy")}
+    assert written == {"feedback.nc", "summary.md", "cells", *pictures}
+    page = (folder / "summary.md").read_text()
+    assert page.count("**") % 2 == 0 and all(f"({name})" in page for name in pictures)
+    assert "missing" not in page and "nan" not in page
+
+
+def test_planted_reliance_is_found(result):
+    rates = result["pshallow-digits/rates"].to_dataset()
+    slope = report.noise_slope(rates.reliance.mean("layer"), "gaussian")
+    np.testing.assert_allclose(slope, [0.5, 0.51], atol=1e-12)
+    lower = report.lower_minus_upper(rates.reliance)
+    np.testing.assert_allclose(lower, [[0.1, 0.11]] * 3, atol=1e-12)
+    np.testing.assert_allclose(rates.time_constant.sel(layer=["layer1", "layer2"]), 1.25)
+    said = study.claims(result, 2.0)
+    assert "Held in 2 of 2" in said[0] and "+0.505 [" in said[0] and "Held in 1 of 1" in said[1]
+    assert "by training seed: pshallow-digits: layer1, layer1." in said[1]
+
+
+def test_answers_by_a_loop_of_ones_own(result, weights):
+    model = feedback_net("pshallow", "digits", feedforward=0.4, feedback=0.4)
+    stored = safetensors.torch.load_file(weights / "feedback-pshallow-digits-0.safetensors")
+    model.load_state_dict({name: value.float() for name, value in stored.items()})
+    images, labels = nd.stimuli.digits("test", 6, 0.4)
+    beta, lam = ([planted("gaussian", 0.4, 0, k)[i] for k in LAYERS] for i in (0, 1))
+    lam[-1] = 0.0
+    right = []
+    with torch.no_grad():
+        drive = model.drive(images)
+        state = model.initial_state(drive)
+        for _ in range(3):
+            right.append(model.readout(state, drive).argmax(-1) == labels)
+            net, g = model.backbone, model.decoders
+            e1, e2, e3 = state
+            drawn = [net.layer1[0](images), net.layer2(net.layer1[1](e1))[:, :], None]
+            drawn[1] = net.layer2[1](net.layer2[0](net.layer1[1](e1)))
+            drawn[2] = net.layer3[1](net.layer3[0](net.layer2[2](e2)))
+            below, above = [images, e1, e2], [g[1](e2), g[2](e3), e3]
+            new = []
+            for n, e in enumerate(state):
+                with torch.enable_grad():
+                    x = e.clone().requires_grad_()
+                    loss = (g[n](x) - below[n]).square().sum() / 2
+                    (gradient,) = torch.autograd.grad(loss, x)
+                slope = beta[n] * (drawn[n] - e) + lam[n] * (above[n] - e)
+                new.append(e + slope - 0.01 * model.scale[n] * gradient)
+            state = tuple(new)
+    found = result["pshallow-digits/euler"].correct.sel(noise="gaussian 0.4", seed=0)
+    np.testing.assert_array_equal(found.transpose("time", "sample"), torch.stack(right))
+
+
+def test_what_cutting_nothing_leaves_is_the_whole(result):
+    cut, euler = (result[f"pshallow-digits/{name}"].to_dataset() for name in ("ablation", "euler"))
+    whole = euler.correct.sel(noise="gaussian 0.4").isel(time=-1, sample=slice(4))
+    np.testing.assert_array_equal(cut.correct.sel(ablated="none"), whole)
+    np.testing.assert_allclose(cut.shapley.sum("layer"), cut.total, atol=1e-12)
+
+
+def test_a_second_run_computes_nothing(result, folder, weights, monkeypatch):
+    def never(*args, **options):
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr("neurodyn.integrate", never)
+    monkeypatch.setattr("neurodyn.feedback_terms.integrate", never)
+    xr.testing.assert_identical(study.feedback(out=folder, weights=weights, **SMALL), result)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"images": 1}, "images must be a whole number from 2 up"),
+        ({"training_seeds": (0,)}, "two or more"),
+        ({"training_seeds": (0, 7)}, "no optimised rates of pshallow-digits from the training"),
+        ({"rest": 2.0}, "rest must be later than duration=2"),
+        ({"subjects": ("pshallow-cats",)}, "data 'cats' is not one of digits, fashion"),
+        ({"subjects": ("digits",)}, "network '' is not one of"),
+        ({"subjects": ("pshallow-digits",) * 2}, "subjects must differ"),
+        ({"scale": "paper", "quick": True}, "only laptop can be quick"),
+    ],
+)
+def test_errors_at_the_door(wrong, said, tmp_path, weights):
+    with pytest.raises(ValueError, match=said):
+        study.feedback(out=tmp_path, weights=weights, **(SMALL | wrong))
+    assert not any(tmp_path.iterdir())
+
+
+def test_too_many_images_and_subjects_by_default(monkeypatch):
+    with pytest.raises(ValueError, match="digits has 2000 test images, not 2001"):
+        Subject("pshallow", "digits").images(2001)
+
+    def missing(split):
+        raise FileNotFoundError
+
+    monkeypatch.setattr("neurodyn.stimuli.fashion.fashion_mnist", missing)
+    assert [subject.label for subject in chosen(None)] == ["pshallow-digits"]
