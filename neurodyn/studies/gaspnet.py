@@ -157,7 +157,7 @@ def gaspnet(
     Parameters
     ----------
     out : path
-        Folder for gaspnet.nc, discretisation-*.nc, the figures (accuracy, phases, clusters,
+        Folder for gaspnet.nc, ``discretisation-*.nc``, the figures (accuracy, phases, clusters,
         discretisation), summary.md and cells/, where each cell (scenes x training seed x way) is
         kept as soon as it is computed.
     images : int
