@@ -17,7 +17,6 @@ import neurodyn as nd
 from neurodyn.cells import cell, in_parallel, weights_hash
 from neurodyn.conditions import gathered
 from neurodyn.models import feedback_nets
-from neurodyn.stimuli import fashion
 from neurodyn.stimuli.digits import NOISE
 from neurodyn.studies._agreement import with_weights
 
@@ -92,19 +91,14 @@ class Subject:
 
 
 def chosen(subjects: Sequence[str] | None) -> list[Subject]:
-    """Return the subjects; by default those that ship, clothes where they are installed.
+    """Return the subjects; by default the one whose weights ship.
 
     Raises
     ------
     ValueError
         For names that are not NETWORK-DATA, of networks and images that are known, or come twice.
     """
-    if subjects is None:
-        try:
-            fashion.fashion_mnist("test")
-            subjects = ("pshallow-digits", "pshallow-fashion")
-        except FileNotFoundError:
-            subjects = ("pshallow-digits",)
+    subjects = ("pshallow-digits",) if subjects is None else subjects
     found = []
     for name in subjects:
         network, _, data = name.rpartition("-")

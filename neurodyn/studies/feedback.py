@@ -71,8 +71,8 @@ def feedback(
         Folder for feedback.nc, figures, summary.md and cells/, where each cell is kept as soon as
         it is computed; an interrupted run goes on from there.
     subjects : tuple of str, optional
-        Networks and what they were trained on: "pshallow-digits" and, where Fashion-MNIST is
-        installed, "pshallow-fashion" by default. Weights of "presnet18" do not ship: see `weights`.
+        Networks and what they were trained on; "pshallow-digits" by default, whose weights ship.
+        For "presnet18-fashion" and others train them first, and give their folder as `weights`.
     scale : {"laptop", "paper"}
         "paper": 2,000 images in each cell, for a GPU.
     quick : bool

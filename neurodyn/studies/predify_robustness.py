@@ -92,8 +92,8 @@ def predify_robustness(
         Folder for predify-robustness.nc, figures, summary.md and cells/, where each cell is kept as
         soon as it is computed; an interrupted run goes on from there.
     subjects : tuple of str, optional
-        Networks and what they were trained on: "pshallow-digits" and, where Fashion-MNIST is
-        installed, "pshallow-fashion" by default. Weights of "presnet18" do not ship: see `weights`.
+        Networks and what they were trained on; "pshallow-digits" by default, whose weights ship.
+        For "presnet18-fashion" and others train them first, and give their folder as `weights`.
     scale : {"laptop", "paper"}
         "paper": all 19 corruptions at all severities, and attacks of 100 steps, for a GPU. The
         networks are those of `subjects` all the same.
