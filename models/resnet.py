@@ -229,7 +229,8 @@ def built(
     channels: int, small_input: bool, width: int, weights: str | Path | None, seed: int,
 ) -> ResNet:  # fmt: skip
     """Return a ResNet with weights from a file or from a seed."""
-    check_sizes(classes=classes, channels=channels, width=width)
+    check_sizes(classes=classes, channels=channels)
+    check_sizes(width=width)
     with torch.device("meta"):
         network = ResNet(block, depths, classes, channels, small_input, width)
     network.to_empty(device="cpu")

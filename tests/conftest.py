@@ -1,5 +1,8 @@
 """Small dynamics with known solutions, for every test that needs one."""
 
+import importlib.util
+import warnings
+
 import hypothesis
 import pytest
 import torch
@@ -242,3 +245,22 @@ def coupled():
 @pytest.fixture(scope="session")
 def breaking():
     return Breaking
+
+
+@pytest.fixture(scope="session")
+def torchvision_models():
+    """torchvision's networks, where it is installed."""
+    if importlib.util.find_spec("torchvision") is None:
+        pytest.skip("torchvision is not installed")
+    lacking = None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            from torchvision import models
+        except RuntimeError:  # built for GPUs, beside a torch without: two of its operators lack
+            lacking = torch.library.Library("torchvision", "DEF")
+            for name in ("nms", "qnms"):
+                lacking.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            from torchvision import models
+    yield models
+    del lacking  # which had to live until here

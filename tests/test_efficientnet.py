@@ -278,24 +278,12 @@ def test_standardise():
 
 
 @pytest.fixture(scope="module")
-def theirs():
-    for name in ("torchvision", "timm"):
-        if importlib.util.find_spec(name) is None:
-            pytest.skip(f"{name} is not installed")
+def theirs(torchvision_models):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        try:
-            import torchvision
-        except RuntimeError:  # built for GPUs, beside a torch without: two of its operators lack
-            library = torch.library.Library("torchvision", "DEF")
-            for name in ("nms", "qnms"):
-                library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-            import torchvision
-
-            torchvision.library = library
         timm = pytest.importorskip("timm")
         return {
-            "b0": torchvision.models.efficientnet_b0().eval(),
+            "b0": torchvision_models.efficientnet_b0().eval(),
             "lite0": timm.create_model("tf_efficientnet_lite0").eval(),
         }
 

@@ -1,6 +1,5 @@
 """ResNets: torchvision's names, sizes and outputs, and the same network written as functions."""
 
-import importlib.util
 
 import pytest
 import safetensors.torch
@@ -186,22 +185,6 @@ def test_other_weights_are_refused(tmp_path):
         resnet18(10, tmp_path / "none.pth")
     with pytest.raises(ValueError, match="must be 1 or more"):
         resnet18(0)
-
-
-@pytest.fixture(scope="module")
-def torchvision_models():
-    if importlib.util.find_spec("torchvision") is None:
-        pytest.skip("torchvision is not installed")
-    try:
-        from torchvision import models
-    except RuntimeError:  # built for GPUs, beside a torch without: two of its operators lack
-        library = torch.library.Library("torchvision", "DEF")
-        for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        from torchvision import models
-
-        models.library = library
-    return models
 
 
 @pytest.mark.parametrize("kind", NETWORKS)

@@ -1,6 +1,5 @@
 """VGG16: torchvision's names, sizes and outputs, and the same network written as functions."""
 
-import importlib.util
 import json
 import zlib
 from pathlib import Path
@@ -138,22 +137,6 @@ def test_weights_load_from_a_file_and_others_are_refused(tmp_path):
         vgg16(10, path, width=5)
     with pytest.raises(ValueError, match="must be 1 or more"):
         vgg16(0)
-
-
-@pytest.fixture(scope="module")
-def torchvision_models():
-    if importlib.util.find_spec("torchvision") is None:
-        pytest.skip("torchvision is not installed")
-    try:
-        from torchvision import models
-    except RuntimeError:  # built for GPUs, beside a torch without: two of its operators lack
-        library = torch.library.Library("torchvision", "DEF")
-        for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        from torchvision import models
-
-        models.library = library
-    return models
 
 
 @torch.no_grad()

@@ -131,7 +131,7 @@ def gattanet(
         Scenes solved at a time; those of a batch share their adaptive steps.
     seed : int
         Of the scenes, which all networks share. None of the default seed's was looked at before the
-        networks and this study were done.
+        networks were done.
     device : str
         Where torch computes.
 
