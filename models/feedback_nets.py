@@ -40,7 +40,7 @@ def feedback_net(
         Load the weights that ship with the package, from ``neurodyn train feedback``. Rates are
         apart: see `shipped_rates` and `set_rates`.
     seed : int
-        Of untrained weights; of pretrained ones which.
+        Of untrained weights; of pretrained ones which: 0, 1 or 2.
     options
         Of `pshallow` or `presnet18`, e.g. ``update="sequential"``. Rates are by default those from
         which training begins, one for each layer: .33, .33 and an error rate of 0.
@@ -176,7 +176,8 @@ def shipped_rates() -> xr.Dataset:
     Returns
     -------
     Dataset
-        "rate" (network, data, seed, noise_type, noise, term, layer), see `train_feedback`.
+        "rate" (network, data, seed, noise_type, noise, term, layer), see `train_feedback`, of ten
+        training seeds; the weights of the first three ship.
 
     Raises
     ------
