@@ -7,12 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from neurodyn.models.resnet import (
-    check_sizes,
-    initialise_convolutions,
-    load_weights,
-    read_weights,
-)
+from neurodyn.models.weights import check_sizes, filled, initialise_convolutions
 
 STAGES = (
     (1, 3, 1, 16, 1),
@@ -133,12 +128,8 @@ def efficientnet_b0(
 
     Parameters
     ----------
-    classes, channels : int
-        Of the output and of the images.
-    weights : path, optional
-        A state dict with torchvision's names: a file of safetensors, or of ``torch.save``. Those
-        of torchvision are for colours from 0 to 1, less .485, .456, .406 and divided by .229,
-        .224, .225.
+    classes, weights, channels
+        As of `resnet18`.
     seed : int
         Of untrained weights: convolutions normal with variance 2 / (outputs per group times
         kernel size), as in the authors' code, norms the identity, the linear layer uniform.
@@ -166,20 +157,14 @@ def efficientnet_b0(
     check_sizes(classes=classes, channels=channels)
     with torch.device("meta"):
         network = EfficientNetB0(classes, channels)
-    start(network, weights, seed)
-    return network
+    return filled(network, weights, seed, draw)
 
 
-def start(network: nn.Module, weights: str | Path | None, seed: int) -> None:
-    """Make a network's weights, from a file or from a seed, and set it to evaluation mode."""
-    network.to_empty(device="cpu")
-    generator = torch.Generator().manual_seed(seed)
+def draw(network: nn.Module, generator: torch.Generator) -> None:
+    """Draw weights as the authors do."""
     initialise_convolutions(network, generator)
     for module in network.modules():
         if isinstance(module, nn.Linear):
             bound = 1 / math.sqrt(module.out_features)
             nn.init.uniform_(module.weight, -bound, bound, generator=generator)
             nn.init.zeros_(module.bias)
-    if weights is not None:
-        load_weights(network, read_weights(weights), str(weights))
-    network.eval()

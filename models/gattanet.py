@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from neurodyn.agreement import GlobalAttention
 from neurodyn.models.pc_shallow import initialise
-from neurodyn.models.resnet import load_weights, resnet18, resnet50
+from neurodyn.models.resnet import resnet18, resnet50
+from neurodyn.models.weights import load_weights
 
 WIDTHS = {"toy": (32, 64, 128, 256), "small": (8, 16, 32, 64)}
 """Channels of the three convolutions and units of the first dense layer."""

@@ -8,7 +8,7 @@ from torch import nn
 
 import neurodyn as nd
 from neurodyn.models.pc_shallow import initialise
-from neurodyn.models.resnet import check_sizes
+from neurodyn.models.weights import check_sizes, filled
 from neurodyn.rates import is_number, per_layer
 
 Rate = float | Sequence[float]
@@ -34,8 +34,7 @@ def coded(
             raise ValueError(f"shared rates are one number each, got {name}={rate!r}")
         values.append(rate if shared else per_layer(name, rate, len(taps)))
     if given is not None:
-        given.to_empty(device="cpu")
-        initialise(given, torch.Generator().manual_seed(seed + DECODER_SEED))
+        filled(given, None, seed + DECODER_SEED, initialise)
     return nd.PredictiveCoding(
         backbone,
         taps,

@@ -47,16 +47,11 @@ def pefficientnet_b0(
 
     Parameters
     ----------
-    classes, channels : int
-        Of the output and of the images.
-    weights : path, optional
-        Of the backbone, see `efficientnet_b0`.
+    classes, weights, channels, feedforward, feedback, error, shared, seed, options
+        As of `pvgg16`, but for maps in channels-last memory; weights are those of
+        `efficientnet_b0`.
     image_size : int
         Sides of the images. Where a stage does not halve a size exactly, the decoder resizes to it.
-    feedforward, feedback, error : float or sequence of eight floats
-        The rates beta, lambda and alpha per published step.
-    shared, seed, options
-        As of `pvgg16`, but for maps in channels-last memory.
 
     Returns
     -------
@@ -111,15 +106,11 @@ def pefficientnet_lite0(
 
     Parameters
     ----------
-    classes, channels : int
-        Of the output and of the images.
-    weights : path, optional
-        Of the backbone, see `efficientnet_lite0`.
+    classes, weights, channels, image_size, feedforward, feedback, error, shared, seed, options
+        As of `pefficientnet_b0`; weights are those of `efficientnet_lite0`.
     pretrained : bool
         Load ImageNet's weights into the backbone, see `lite0_weights`. The decoders are untrained:
         see `neurodyn.train.fit_reconstruction`.
-    image_size, feedforward, feedback, error, shared, seed, options
-        As of `pefficientnet_b0`.
 
     Returns
     -------

@@ -44,18 +44,10 @@ def presnet18(
 
     Parameters
     ----------
-    classes, channels : int
-        Of the output and of the images.
-    weights : path, optional
-        Of the backbone, see `resnet18`.
+    classes, weights, channels, width, feedforward, feedback, error, shared, seed, options
+        As of `pvgg16`, but for maps in channels-last memory; weights are those of `resnet18`.
     image_size : int
         Sides of the images. Where a stage does not halve a size exactly, the decoder resizes to it.
-    width : int
-        Channels of the first two states; 64 in the paper, fewer for a network that runs anywhere.
-    feedforward, feedback, error : float or sequence of five floats
-        The rates beta, lambda and alpha per published step.
-    shared, seed, options
-        As of `pvgg16`, but for maps in channels-last memory.
 
     Returns
     -------

@@ -8,7 +8,7 @@ import torch
 import neurodyn as nd
 from neurodyn.models.pc_networks import Rate, coded
 from neurodyn.models.pc_shallow import decoders, encoder, initialise
-from neurodyn.models.resnet import check_sizes, load_weights, read_weights
+from neurodyn.models.weights import check_sizes, filled
 
 
 def pshallow(
@@ -37,16 +37,11 @@ def pshallow(
 
     Parameters
     ----------
-    classes, channels : int
-        Of the output and of the images.
-    weights : path, optional
-        A state dict of the backbone: a file of safetensors, or of ``torch.save``.
+    classes, weights, channels, feedforward, feedback, error, shared, seed, options
+        As of `pvgg16`, but for maps in channels-last memory and rates that are shared by default;
+        weights are a state dict of this backbone.
     rectified : bool
         Let the states be what rectifiers return, as in `pc_shallow` and in the deep VGG16.
-    feedforward, feedback, error : float or sequence of three floats
-        The rates beta, lambda and alpha per published step.
-    shared, seed, options
-        As of `pvgg16`, but for maps in channels-last memory and rates that are shared by default.
 
     Returns
     -------
@@ -71,14 +66,10 @@ def pshallow(
     check_sizes(classes=classes, channels=channels)
     with torch.device("meta"):
         network, decoding = encoder(channels, classes), decoders(channels)
-    network.to_empty(device="cpu")
-    initialise(network, torch.Generator().manual_seed(seed))
-    if weights is not None:
-        load_weights(network, read_weights(weights), str(weights))
     layers = ["layer1", "layer2", "layer3"]
     published = dict(zip(layers, ["layer1.0", "layer2.1", "layer3.1"], strict=True))
     return coded(
-        network.eval(),
+        filled(network, weights, seed, initialise),
         layers if rectified else published,
         decoding,
         (feedforward, feedback, error), shared, (channels, 32), seed, options,

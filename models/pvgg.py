@@ -50,13 +50,13 @@ def pvgg16(
     classes, channels : int
         Of the output and of the images.
     weights : path, optional
-        Of the backbone, see `vgg16`.
+        Of the backbone, see `vgg16`. Decoders are untrained.
     image_size : int
         Sides of the images, a multiple of 16, from 32 on.
     width : int
         Channels of the first state; 64 in the paper, fewer for a network that runs anywhere.
-    feedforward, feedback, error : float or sequence of five floats
-        The rates beta, lambda and alpha per published step.
+    feedforward, feedback, error : float or sequence of float
+        The rates beta, lambda and alpha per published step, one for all layers or one each.
     shared : bool
         One set of rates for all layers, which must be given as numbers; else each layer has its
         own, also where it begins with the same number. It matters where rates are trained.

@@ -1,15 +1,13 @@
 """ResNet18 and ResNet50, with torchvision's names for the weights."""
 
-import math
-from collections.abc import Mapping
 from pathlib import Path
 
-import safetensors.torch
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from neurodyn.models.pc_shallow import initialise
+from neurodyn.models.weights import check_sizes, filled, initialise_convolutions
 
 
 class BasicBlock(nn.Module):
@@ -154,11 +152,12 @@ def resnet18(
     classes, channels : int
         Of the output and of the images.
     weights : path, optional
-        A state dict with torchvision's names: a file of safetensors, or of ``torch.save``.
+        A state dict with torchvision's names: a file of safetensors, or of ``torch.save``. For
+        those of torchvision see `neurodyn.models.imagenet.standardise`.
     small_input : bool
         The form for images of 32 pixels, see `ResNet`.
     width : int
-        Channels of the first stage, 64 in the published networks.
+        Channels of the first stage, 64 in the published network.
     seed : int
         Of untrained weights, drawn as torchvision does: convolutions normal with variance 2 /
         (outputs times kernel size), norms the identity, the linear layer uniform.
@@ -233,78 +232,10 @@ def built(
     check_sizes(width=width)
     with torch.device("meta"):
         network = ResNet(block, depths, classes, channels, small_input, width)
-    network.to_empty(device="cpu")
-    generator = torch.Generator().manual_seed(seed)
+    return filled(network, weights, seed, draw)
+
+
+def draw(network: ResNet, generator: torch.Generator) -> None:
+    """Draw weights as torchvision does."""
     initialise_convolutions(network, generator)
     initialise(network.fc, generator)
-    if weights is not None:
-        load_weights(network, read_weights(weights), str(weights))
-    return network.eval()
-
-
-def check_sizes(**sizes: int) -> None:
-    """Refuse numbers of classes, channels and the like that are not positive."""
-    if min(sizes.values()) < 1:
-        given = " and ".join(f"{name} = {size}" for name, size in sizes.items())
-        raise ValueError(f"{given} must be 1 or more")
-
-
-def initialise_convolutions(network: nn.Module, generator: torch.Generator) -> None:
-    """Draw convolutions normal with variance 2 / fan-out, from a generator.
-
-    The fan-out of an output is the product of the kernel's sides and the number of channels in its
-    group. Their biases begin at 0, norms as the identity.
-
-    References
-    ----------
-    He, Zhang, Ren & Sun (2015), arXiv:1502.01852.
-    """
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            fan_out = module.weight[:, 0].numel() // module.groups
-            nn.init.normal_(
-                module.weight, std=math.sqrt(2.0) / math.sqrt(fan_out), generator=generator
-            )
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.BatchNorm2d):
-            module.reset_parameters()
-
-
-def read_weights(path: str | Path) -> Mapping[str, Tensor]:
-    """Return the state dict in a file of safetensors or of ``torch.save``."""
-    if Path(path).suffix == ".safetensors":
-        return safetensors.torch.load_file(path)
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise ValueError(
-            f"{path} does not hold a state dict, names mapped to tensors, but "
-            f"{type(state).__name__}; save network.state_dict()"
-        )
-    return state
-
-
-def load_weights(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
-    """Load a state dict into a network; refuse other names or shapes, and say which."""
-    own = network.state_dict()
-    wrong = [
-        f"{name} is {tuple(state[name].shape)}, here {tuple(own[name].shape)}"
-        for name in own
-        if name in state and state[name].shape != own[name].shape
-    ]
-    counters = ".num_batches_tracked"  # old files have none
-    missing = [name for name in own if name not in state and not name.endswith(counters)]
-    unexpected = [name for name in state if name not in own]
-    lists = {"of another shape": wrong, "missing": missing, "unexpected": unexpected}
-    told = [
-        f"{len(names)} {what} ({', '.join(names[:5])}{', ...' if len(names) > 5 else ''})"
-        for what, names in lists.items()
-        if names
-    ]
-    if told:
-        raise ValueError(
-            f"the weights in {source} are not those of this {type(network).__name__}: "
-            f"{'; '.join(told)}. Build the network with the size, channels and classes that the "
-            "weights were trained with"
-        )
-    network.load_state_dict(dict(state), strict=False)

@@ -6,12 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from neurodyn.models.resnet import (
-    check_sizes,
-    initialise_convolutions,
-    load_weights,
-    read_weights,
-)
+from neurodyn.models.weights import check_sizes, filled, initialise_convolutions
 
 STAGES = ((1, 2), (2, 2), (4, 3), (8, 3), (8, 3))
 """Channels over those of the first, and number of convolutions, of each stage."""
@@ -71,14 +66,8 @@ def vgg16(
 
     Parameters
     ----------
-    classes, channels : int
-        Of the output and of the images.
-    weights : path, optional
-        A state dict with torchvision's names: a file of safetensors, or of ``torch.save``. Those
-        of torchvision are for colours from 0 to 1, less .485, .456, .406 and divided by .229,
-        .224, .225.
-    width : int
-        Channels of the first stage, 64 in the published network, see `VGG16`.
+    classes, weights, channels, width
+        As of `resnet18`.
     seed : int
         Of untrained weights, drawn as torchvision does: convolutions normal with variance 2 /
         (outputs times kernel size), linear layers normal with standard deviation .01, biases 0.
@@ -106,14 +95,13 @@ def vgg16(
     check_sizes(classes=classes, channels=channels, width=width)
     with torch.device("meta"):
         network = VGG16(classes, channels, width)
-    network.to_empty(device="cpu")
-    if weights is not None:
-        load_weights(network, read_weights(weights), str(weights))
-        return network.eval()
-    generator = torch.Generator().manual_seed(seed)
+    return filled(network, weights, seed, draw)
+
+
+def draw(network: VGG16, generator: torch.Generator) -> None:
+    """Draw weights as torchvision does."""
     initialise_convolutions(network, generator)
     for module in network.classifier:
         if isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=0.01, generator=generator)
             nn.init.zeros_(module.bias)
-    return network.eval()

@@ -6,8 +6,10 @@ from functools import cache
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 import neurodyn as nd
+from neurodyn.decoders import Decoder
 from neurodyn.models.efficientnet import EfficientNetB0
 from neurodyn.models.efficientnet_lite import EfficientNetLite0
 from neurodyn.models.pc_shallow import decoders, encoder, pc_shallow
@@ -96,6 +98,39 @@ def test_taps_at_full_size(name):
         network(torch.empty(1, *image))
     assert found == shapes
     assert kept(name).taps.modules == taps
+
+
+OPERATIONS = {  # 1e9 multiply-adds: backbone, its part below the first tap, decoders
+    "pvgg16": (15.470, 1.936, [0.241, 10.276, 20.141, 20.141, 10.071]),
+    "pefficientnet_b0": (0.386, 0.011, [0.043, 0.058, 0.043, 0.027, 0.023, 0.016, 0.038, 0.027]),
+    "pefficientnet_lite0": (0.385, 0.011, [0.043, 0.058, 0.043, 0.027, 0.023, 0.016, 0.038, 0.027]),
+    "presnet18": (0.555, 0.002, [0.002, 0.038, 0.075, 0.075, 0.075]),
+    "pshallow": (0.003, 0.001, [0.001, 0.006, 0.003]),
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_operations(name):
+    """What the pages of the documentation say, counted by torch."""
+    make, image, taps, shapes = FULL[name]
+    made_of = {"pvgg16": vgg_decoders, "pshallow": lambda: decoders(3)}
+    pairs = zip(shapes, [image, *shapes], strict=False)
+    below, each = [], []
+    with torch.device("meta"):
+        network = make().eval()
+        above = made_of.get(name, lambda: [Decoder(a, b, None) for a, b in pairs])()
+        with FlopCounterMode(display=False) as counted:
+            network.get_submodule(taps[0]).register_forward_hook(
+                lambda module, args, out: below.append(counted.get_total_flops())
+            )
+            network(torch.empty(1, *image))
+        for decoder, shape in zip(above, shapes, strict=True):
+            with FlopCounterMode(display=False) as one, torch.no_grad():
+                decoder(torch.empty(1, *shape))
+            each.append(one.get_total_flops() / 2e9)
+    whole, first, wanted = OPERATIONS[name]
+    found = [counted.get_total_flops() / 2e9, below[0] / 2e9, *each]
+    assert found == pytest.approx([whole, first, *wanted], abs=6e-4)
 
 
 def test_numbers_of_parameters():

@@ -19,7 +19,7 @@ from neurodyn.cells import cell, weights_hash
 from neurodyn.conditions import Way
 from neurodyn.dynamics import Dynamics, State
 from neurodyn.models.gattanet import load_shipped
-from neurodyn.models.resnet import load_weights
+from neurodyn.models.weights import load_weights
 from neurodyn.phase_agreement import PhaseAgreement
 from neurodyn.stimuli import Scenes
 
