@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 from neurodyn.analysis.agreement_plots import at, draw
 from neurodyn.analysis.contributions import needed
-from neurodyn.analysis.plots import LINES, STYLE, TITLES, title_of
+from neurodyn.analysis.noise_axis import level_names, noise_blocks
+from neurodyn.analysis.plots import LINES, STYLE, title_of
 from neurodyn.analysis.seeds import seed_interval
 
 TERM_LINES: dict[str, dict[str, Any]] = {
@@ -267,32 +268,6 @@ def mce_curve(found: xr.Dataset, *, line: str | None = None) -> Figure:
         axis.set_xlabel(f"time ({'published steps' if units == '1' else units})")
         axis.legend(frameon=False, fontsize=7)
     return figure
-
-
-def noise_blocks(array: xr.DataArray, clean_in_all: bool = False) -> dict[str, list[Hashable]]:
-    """Return the labels of noise by its type; "clean" apart, or in front of each type."""
-    labels = array.noise.values.tolist()
-    if "noise_type" not in array.coords:
-        return {"": labels}
-    kinds = array.noise_type.values.tolist()
-    pairs = list(zip(labels, kinds, strict=True))
-    blocks = {
-        TITLES.get(kind, kind.replace("_", " ")).split(",")[0]: [
-            label for label, k in pairs if k == kind
-        ]
-        for kind in dict.fromkeys(kinds)
-    }
-    if clean_in_all and "clean" in blocks and len(blocks) > 1:
-        clean = blocks.pop("clean")
-        blocks = {kind: [*clean, *labels] for kind, labels in blocks.items()}
-    return blocks
-
-
-def level_names(block: xr.DataArray) -> list[str]:
-    """Return what columns are called: their level where there is one."""
-    if "noise_level" in block.coords:
-        return [f"{float(level):g}" for level in block.noise_level.values]
-    return [str(label) for label in block.noise.values]
 
 
 def write_values(axis: Axes, values: np.ndarray) -> None:

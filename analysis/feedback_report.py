@@ -38,8 +38,8 @@ def held(gaps: xr.DataArray, wanted: Wanted) -> str:
         else "not shown"  # fmt: skip
 
 
-def claim(question: str, found: Mapping[str, xr.DataArray], wanted: Wanted) -> str:
-    """Say of one claim in how many cases it held, and the numbers of each case.
+def claim(question: str, found: Mapping[str, xr.DataArray], wanted: Wanted, more: str = "") -> str:
+    """Say of one claim in how many cases it held, and below that the numbers of each case.
 
     Parameters
     ----------
@@ -49,18 +49,28 @@ def claim(question: str, found: Mapping[str, xr.DataArray], wanted: Wanted) -> s
         Case to differences (seed).
     wanted : {"higher", "lower"}
         The side of 0 on which the claim has them.
+    more : str
+        What else is to be said of it, before the cases.
 
     Examples
     --------
     >>> print(claim("Does it rise?", {"a": xr.DataArray([0.11, 0.1, 0.09], dims="seed")}, "higher"))
-    **Does it rise?** Held in 1 of 1, the opposite in 0. a: +0.100 [+0.075, +0.125] higher (held).
+    **Does it rise?** Held in 1 of 1, the opposite in 0.
+      - a: +0.100 [+0.075, +0.125] higher (held)
     """
     verdicts = {case: held(gaps, wanted) for case, gaps in found.items()}
     said = list(verdicts.values())
-    each = "; ".join(f"{case}: {said_of(gaps)} ({verdicts[case]})" for case, gaps in found.items())
     return (
         f"**{question}** Held in {said.count('held')} of {len(said)}, the opposite in "
-        f"{said.count('the opposite')}. {each}."
+        f"{said.count('the opposite')}.{more}{each_case(found, verdicts)}"
+    )
+
+
+def each_case(found: Mapping[str, xr.DataArray], verdicts: Mapping[str, str] | None = None) -> str:
+    """Return a line for each case, within an item of a list: its difference (seed), its verdict."""
+    ends = {case: f" ({said})" for case, said in (verdicts or {}).items()}
+    return "".join(
+        f"\n  - {case}: {said_of(gaps)}{ends.get(case, '')}" for case, gaps in found.items()
     )
 
 

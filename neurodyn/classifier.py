@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from neurodyn.adapter import SolverStats
 from neurodyn.dynamics import Dynamics, check_stimulus
 from neurodyn.record import generators
 from neurodyn.solve import GRADIENTS, Gradient, check_times, first_state, integrate
@@ -31,17 +32,23 @@ class Classifier(nn.Module):
 
     def forward(self, images: Float[Tensor, "sample ..."]) -> Tensor:
         """Return logits (sample, category), or (time, sample, category) at several times."""
+        return self.solve(images)[0]
+
+    def solve(self, images: Float[Tensor, "sample ..."]) -> tuple[Tensor, SolverStats]:
+        """Return the logits, and what the solve cost."""
         check_stimulus(images)
         start = generators(self.seed, slice(0, len(images)))
         if self.times[-1] == 0:
             drive = self.dynamics.drive(images)
-            return self.dynamics.readout(first_state(self.dynamics, drive, start), drive)
+            first = first_state(self.dynamics, drive, start)
+            return self.dynamics.readout(first, drive), SolverStats()
         run = [0.0, *(t for t in self.times if t > 0)]
         solution = integrate(
             self.dynamics, images, run, record="readout", generator=start, **self.solver
         )
         assert solution.readout is not None
-        return solution.readout[-1] if self.alone else solution.readout[-len(self.times) :]
+        read = solution.readout
+        return (read[-1] if self.alone else read[-len(self.times) :]), solution.stats
 
     def at(self, times: float | Sequence[float] | Float[Tensor, " time"]) -> Self:
         """Return the same dynamics and solver, read at other times."""

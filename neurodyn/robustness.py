@@ -10,7 +10,8 @@ import xarray as xr
 from torch import Tensor
 
 import neurodyn as nd
-from neurodyn.attacks import Images, Labels, Norm, bim, check, random_start
+from neurodyn.adapter import SolverStats
+from neurodyn.attacks import Images, Labels, Model, Norm, bim, check, random_start
 from neurodyn.classifier import Classifier
 
 REFERENCES = (
@@ -68,7 +69,9 @@ def answers_under_attack(
     Dataset
         ``correct`` and ``fooled`` (attack, epsilon, seed, sample, time): answered right; answered
         as the attack wants it (wrong, or with the target). ``correct_clean`` (sample, time):
-        answered right without attack. `neurodyn.analysis.attack_success` takes it.
+        answered right without attack. ``nfe`` (epsilon, seed): evaluations of the right-hand side
+        in forward passes, to make the images and to answer them, over batches and times.
+        `neurodyn.analysis.attack_success` takes it.
 
     Notes
     -----
@@ -112,11 +115,11 @@ def answers_under_attack(
     numbers = [0] if seeds is None else list(seeds)
     times = classifier.times
     shape = (len(KINDS), len(epsilons), len(numbers), len(times), len(images))
-    answers = np.zeros(shape, dtype=np.int64)
+    answers, nfe = np.zeros(shape, dtype=np.int64), np.zeros(shape[1:3], dtype=np.int64)
     wanted = labels if targets is None else targets
     for e, epsilon in enumerate(epsilons):
         for s, seed in enumerate(numbers):
-            start = images
+            start, spent = images, SolverStats()
             if seeds is not None:
                 generator = torch.Generator().manual_seed(seed)
                 start = random_start(images, epsilon, generator, norm=norm, bounds=bounds)
@@ -124,21 +127,34 @@ def answers_under_attack(
                 rows = slice(first, first + batch_size)
                 shown, lead, begin = (x[rows] for x in (images, wanted, start))
                 for k, t in enumerate(times):
-                    one = classifier.at(t)
+                    one = counted(classifier.at(t), spent)
                     changed = bim(one, shown, lead, epsilon, start=begin, **how)
                     answers[0, e, s, k, rows] = categories(one, changed)
                     if k == 0:
-                        answers[1, e, s, :, rows] = categories(classifier, changed)
+                        answers[1, e, s, :, rows] = categories(counted(classifier, spent), changed)
+            nfe[e, s] = spent.evaluations
     clean = [categories(classifier, batch) for batch in images.split(batch_size)]
     result = labelled(answers, np.concatenate(clean, axis=1), labels, targets)
     result = result.assign_coords(epsilon=list(epsilons), seed=numbers, time=times)
+    result = result.assign(nfe=(("epsilon", "seed"), nfe))
     return described(result, classifier, how | {"seeds": seeds and numbers}, batch_size)
 
 
-def categories(classifier: Classifier, images: Tensor) -> np.ndarray:
+def counted(classifier: Classifier, spent: SolverStats) -> Model:
+    """Return images to logits, with the cost of each solve added to what was spent."""
+
+    def logits(images: Tensor) -> Tensor:
+        found, cost = classifier.solve(images)
+        spent.add(cost)
+        return found
+
+    return logits
+
+
+def categories(model: Model, images: Tensor) -> np.ndarray:
     """Return the category answered, (sample,) or (time, sample)."""
     with torch.no_grad():
-        return classifier(images).argmax(-1).cpu().numpy()
+        return model(images).argmax(-1).cpu().numpy()
 
 
 def labelled(
@@ -171,6 +187,7 @@ def described(
         "correct": "correctly classified under attack",
         "fooled": "classified as the attack wants it",
         "correct_clean": "correctly classified without attack",
+        "nfe": "evaluations of the right-hand side",
         "attack": "time the images were made for: the one shown, or the first",
         "epsilon": f"strength of the attack ({sizes[how['norm']]}, grey values)",
         "seed": "seed of the random start",

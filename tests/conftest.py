@@ -5,10 +5,13 @@ import warnings
 
 import hypothesis
 import pytest
+import safetensors.torch
 import torch
 from torch import nn
 
 import neurodyn as nd
+from neurodyn.models import pc_shallow
+from neurodyn.models.feedback_nets import stem
 
 torch.set_num_threads(1)
 torch.set_warn_always(True)  # else a warning that one test meets hides it from the others
@@ -245,6 +248,18 @@ def coupled():
 @pytest.fixture(scope="session")
 def breaking():
     return Breaking
+
+
+@pytest.fixture(scope="module")
+def feedback_weights(tmp_path_factory):
+    """A folder with the weights of "pshallow-digits" from the training seeds 0 and 1."""
+    folder = tmp_path_factory.mktemp("weights")
+    for seed in (0, 1):
+        state = {name: value.half() for name, value in pc_shallow(True).state_dict().items()}
+        state["backbone.layer3.1.bias"] += seed  # two networks
+        name = stem("pshallow", "digits", seed)
+        safetensors.torch.save_file(state, folder / f"{name}.safetensors")
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,7 @@
 """The study of reliance on feedback: on made-up networks whose rates are planted."""
 
+import json
+
 import numpy as np
 import pytest
 import safetensors.torch
@@ -8,10 +10,11 @@ import xarray as xr
 
 import neurodyn as nd
 from neurodyn.analysis import feedback_report as report
-from neurodyn.models import pc_shallow
-from neurodyn.models.feedback_nets import feedback_net, stem
+from neurodyn.models.feedback_nets import feedback_net
+from neurodyn.stimuli import fashion
 from neurodyn.studies import feedback as study
-from neurodyn.studies._feedback import Subject, chosen
+from neurodyn.studies._feedback_page import claims, page
+from neurodyn.studies._subjects import Subject, chosen
 
 SMALL = {
     "subjects": ("pshallow-digits",), "images": 6, "ode_images": 4, "ablation_images": 4,
@@ -30,8 +33,7 @@ def planted(kind, level, seed, layer):
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("weights")
+def weights(feedback_weights):
     levels = sorted({x for values in LEVELS.values() for x in values})
     values = np.full((1, 1, 2, len(levels), 2, 4, 4), np.nan)
     for k, kind in enumerate(LEVELS):
@@ -50,13 +52,8 @@ def weights(tmp_path_factory):
         },
         dims=("network", "data", "noise_type", "noise", "seed", "term", "layer"),
     )  # fmt: skip
-    nd.save(rate.to_dataset(name="rate"), folder / "rates.nc")
-    for seed in (0, 1):
-        state = {name: value.half() for name, value in pc_shallow(True).state_dict().items()}
-        state["backbone.layer3.1.bias"] += seed  # two networks
-        name = stem("pshallow", "digits", seed)
-        safetensors.torch.save_file(state, folder / f"{name}.safetensors")
-    return folder
+    nd.save(rate.to_dataset(name="rate"), feedback_weights / "rates.nc")
+    return feedback_weights
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +74,10 @@ def test_what_is_written(result, folder):
     assert node["ode"].time.values.tolist() == [0, 1, 2, 4]
     assert dict(node["ablation"].correct.sizes) == {"seed": 2, "ablated": 4, "sample": 4}
     assert node["ablation"].attrs["noise"] == "gaussian 0.4"
-    assert result.attrs["nfe"] > 0 and "2106.04225" in result.attrs["references"]
+    solved = [node[name].nfe for name in ("euler", "ode", "ablation")]
+    assert result.attrs["nfe"] == sum(int(nfe.sum()) for nfe in solved)
+    assert (solved[0] == 2).all() and (solved[2] == 2).all()  # Euler's steps of one batch
+    assert "2106.04225" in result.attrs["references"]
     xr.testing.assert_identical(nd.load(folder / "feedback.nc"), result)
     written = {path.name for path in folder.iterdir()}
     pictures = {f"{name}-pshallow-digits.png" for name in ("reliance", "rates", "accuracy")}
@@ -94,7 +94,7 @@ def test_planted_reliance_is_found(result):
     lower = report.lower_minus_upper(rates.reliance)
     np.testing.assert_allclose(lower, [[0.1, 0.11]] * 3, atol=1e-12)
     np.testing.assert_allclose(rates.time_constant.sel(layer=["layer1", "layer2"]), 1.25)
-    said = study.claims(result, 2.0)
+    said = claims(result, 2.0)
     assert "Held in 2 of 2" in said[0] and "+0.505 [" in said[0] and "Held in 1 of 1" in said[1]
     assert "by training seed: pshallow-digits: layer1, layer1." in said[1]
 
@@ -156,7 +156,8 @@ def test_a_second_run_computes_nothing(result, folder, weights, monkeypatch):
         ({"rest": 2.0}, "rest must be later than duration=2"),
         ({"subjects": ("pshallow-cats",)}, "data 'cats' is not one of digits, fashion"),
         ({"subjects": ("digits",)}, "network '' is not one of"),
-        ({"subjects": ("pshallow-digits",) * 2}, "subjects must differ"),
+        ({"subjects": ("pshallow-digits",) * 2}, "one or more that differ"),
+        ({"subjects": ()}, "one or more that differ"),
         ({"scale": "paper", "quick": True}, "only laptop can be quick"),
     ],
 )
@@ -166,8 +167,33 @@ def test_errors_at_the_door(wrong, said, tmp_path, weights):
     assert not any(tmp_path.iterdir())
 
 
-def test_too_many_images_and_subjects_by_default():
+def test_too_many_images():
     with pytest.raises(ValueError, match="digits has 2000 test images, not 2001"):
         Subject("pshallow", "digits").images(2001)
 
-    assert [subject.label for subject in chosen(None)] == ["pshallow-digits"]
+
+def test_subjects_by_default_are_those_that_are_there(weights, tmp_path, monkeypatch):
+    found, left = chosen(None, weights, (0, 1), rates=True)
+    assert [subject.label for subject in found] == ["pshallow-digits"]
+    assert list(left) == ["presnet18-digits", "pshallow-fashion", "presnet18-fashion"]
+    why = "there are no weights feedback-presnet18-digits-0, feedback-presnet18-digits-1"
+    assert left["presnet18-digits"] == why
+    with pytest.raises(ValueError, match="nothing to study: pshallow-digits: there are no weights"):
+        chosen(None, weights, (0, 7), rates=False)
+
+    for seed in (0, 1):
+        old = weights / f"feedback-pshallow-digits-{seed}.safetensors"
+        (tmp_path / f"feedback-pshallow-fashion-{seed}.safetensors").write_bytes(old.read_bytes())
+        (tmp_path / old.name).write_bytes(old.read_bytes())
+    monkeypatch.setattr(fashion, "FOLDER", tmp_path / "nowhere")
+    found, left = chosen(None, tmp_path, (0, 1), rates=False)
+    assert [subject.label for subject in found] == ["pshallow-digits"]
+    assert "install Fashion-MNIST" in left["pshallow-fashion"]
+
+
+def test_the_page_says_what_is_left_out_and_why(result):
+    config = json.loads(result.attrs["config"])
+    assert config["left_out"] == {} and "Left out" not in page(result)
+    tree = result.copy()
+    tree.attrs["config"] = json.dumps(config | {"left_out": {"a": "no weights", "b": "why"}})
+    assert "the ablation.\n\nLeft out: a (no weights); b (why).\n\n**The" in page(tree)

@@ -1,8 +1,7 @@
-"""What the studies of feedback share: subjects with their images and networks, and their cells."""
+"""What the studies of feedback share: how cells are computed, and what is written."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -16,97 +15,13 @@ from torch import Tensor, nn
 import neurodyn as nd
 from neurodyn.cells import cell, in_parallel, weights_hash
 from neurodyn.conditions import gathered
-from neurodyn.models import feedback_nets
 from neurodyn.stimuli.digits import NOISE
-from neurodyn.studies._agreement import with_weights
 
 TOLERANCES: dict[str, Any] = {"method": "bosh3", "rtol": 1e-2, "atol": 1e-3}
 """How the differential equation is solved."""
 PROVENANCE = (
     "Networks, decoders and rules as published; sizes, images and training are reconstructed here"
 )
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A network, and the images that it was trained on."""
-
-    network: str
-    data: str
-
-    @property
-    def label(self) -> str:
-        """What the subject is called, e.g. "pshallow-digits"."""
-        return f"{self.network}-{self.data}"
-
-    def images(self, n: int) -> tuple[Tensor, Tensor]:
-        """Return the first n images of the test split, 32 x 32 grey values, and what they show."""
-        images, shown = feedback_nets.pictures(self.data, "test", n)  # type: ignore[arg-type]
-        if len(images) < n:
-            raise ValueError(f"{self.data} has {len(images)} test images, not {n}: ask for fewer")
-        return images, shown
-
-    def model(self, seed: int, weights: Path | None, **options: Any) -> nd.PredictiveCoding:
-        """Return the trained network of one training seed, its weights frozen."""
-        network, data = self.network, self.data
-        model = feedback_nets.feedback_net(network, data, seed=seed, **options)  # type: ignore[arg-type]
-        with_weights(model, feedback_nets.stem(network, data, seed), weights)
-        return model.requires_grad_(False)
-
-    def rates(self, weights: Path | None, seeds: Sequence[int]) -> xr.DataArray:
-        """Return the rates that suit each noise best: (noise, seed, term, layer).
-
-        Along noise there are noise_type and noise_level; "clean" is level 0, of any type.
-        """
-        if weights is None:
-            found = feedback_nets.shipped_rates()
-        else:
-            loaded = nd.load(Path(weights) / "rates.nc")
-            assert isinstance(loaded, xr.Dataset)
-            found = loaded
-        try:
-            at = {"network": self.network, "data": self.data, "seed": list(seeds)}
-            rate = found.rate.sel(at, drop=True)
-        except KeyError as error:
-            raise ValueError(
-                f"there are no optimised rates of {self.label} from the training seeds "
-                f"{', '.join(map(str, seeds))}: {error}"
-            ) from error
-        parts, noises = [], []
-        for kind, level in product(rate.noise_type.values.tolist(), rate.noise.values.tolist()):
-            one = rate.sel(noise_type=kind, noise=level, drop=True)
-            noise = (kind, level) if level else ("clean", 0.0)
-            if noise not in noises and not one.isnull().all():
-                noises.append(noise)
-                parts.append(one)
-        order = sorted(range(len(noises)), key=lambda k: noises[k][1] > 0)  # clean first
-        noises = [noises[k] for k in order]
-        labels = [f"{kind} {level:g}" if level else kind for kind, level in noises]
-        axis = xr.DataArray(labels, dims="noise", name="noise")
-        whole = xr.concat([parts[k] for k in order], axis)
-        return whole.assign_coords(
-            noise_type=("noise", [kind for kind, _ in noises]),
-            noise_level=("noise", [level for _, level in noises]),
-        ).transpose("noise", "seed", "term", "layer")
-
-
-def chosen(subjects: Sequence[str] | None) -> list[Subject]:
-    """Return the subjects; by default the one whose weights ship.
-
-    Raises
-    ------
-    ValueError
-        For names that are not NETWORK-DATA, of networks and images that are known, or come twice.
-    """
-    subjects = ("pshallow-digits",) if subjects is None else subjects
-    found = []
-    for name in subjects:
-        network, _, data = name.rpartition("-")
-        if list(subjects).count(name) > 1:
-            raise ValueError(f"subjects must differ, not {subjects!r}")
-        feedback_nets.check_names(network, data)
-        found.append(Subject(network, data))
-    return found
 
 
 def settled(

@@ -1,0 +1,167 @@
+"""What the study of reliance on feedback says and draws, from its numbers alone."""
+
+import json
+from collections.abc import Mapping
+
+import xarray as xr
+from matplotlib.figure import Figure
+
+from neurodyn import analysis
+from neurodyn.analysis import feedback_report as report
+from neurodyn.analysis.contributions import contributions
+from neurodyn.analysis.feedback_plots import rates_by_noise, reliance_map
+from neurodyn.analysis.report import markdown
+from neurodyn.studies import _feedback as shared
+from neurodyn.studies._subjects import left_out, strongest
+
+SHARED_OUT = 1.0
+"""When shares of terms are taken: later less and less moves."""
+
+
+def parts(tree: xr.DataTree, name: str) -> dict[str, xr.Dataset]:
+    """Return one kind of result of every subject."""
+    return {subject: node[name].to_dataset() for subject, node in tree.children.items()}
+
+
+def gains(correct: xr.DataArray, time: float) -> xr.DataArray:
+    """Return the accuracy at a time minus that of the feed-forward network, (noise, seed)."""
+    share = correct.astype(float).mean("sample")
+    return share.sel(time=time) - share.isel(time=0)
+
+
+def by_noise(found: Mapping[str, xr.DataArray]) -> dict[str, xr.DataArray]:
+    """Return (seed) of every case and noise."""
+    return {
+        f"{case}, {noise}": values.sel(noise=noise)
+        for case, values in found.items() for noise in values.noise.values
+    }  # fmt: skip
+
+
+def claims(tree: xr.DataTree, duration: float) -> list[str]:
+    """Say of each claim of the abstract whether it held here, from the numbers alone."""
+    rates, euler, ode, cut = (parts(tree, n) for n in ("rates", "euler", "ode", "ablation"))
+    rises = {
+        f"{case}, {kind}": report.noise_slope(data.reliance.mean("layer"), str(kind))
+        for case, data in rates.items()
+        for kind in dict.fromkeys(data.noise_type.values.tolist()) if kind != "clean"
+    }  # fmt: skip
+    under = {
+        case: data.reliance.isel(noise=(data.noise_level > 0).values).mean("noise")
+        for case, data in rates.items()
+    }
+    lower = {case: report.lower_minus_upper(values) for case, values in under.items()}
+    most = "; ".join(f"{case}: {', '.join(most_of(values))}" for case, values in under.items())
+    by_cut = {case: report.lower_minus_upper(data.shapley) for case, data in cut.items()}
+    most_cut = "; ".join(
+        f"{case}: {', '.join(most_of(data.shapley))}" for case, data in cut.items()
+    )
+    settled = {}
+    for case, data in ode.items():
+        settled[case] = gains(data.correct, float(data.time[-1]))
+    resting = "; ".join(f"{case}: {float(data.at_rest.mean()):.0%}" for case, data in ode.items())
+    apart = {}
+    for case, data in ode.items():
+        both = euler[case].correct.isel(sample=slice(data.sizes["sample"]))
+        change = data.correct.astype(float) - both.astype(float)
+        apart[case] = change.sel(time=duration).mean(("sample", "noise"))
+    end = float(next(iter(ode.values())).time[-1])
+    return [
+        report.claim(
+            "Does reliance on feedback rise with noise? Slope of lambda/(beta+lambda), the mean of "
+            "layers, over the level:", rises, "higher",
+        ),
+        report.claim(
+            "Do lower layers rely on it most? lambda/(beta+lambda) under noise, lower half of the "
+            "layers minus upper half:", lower, "higher",
+            f" The layer of most reliance, by training seed: {most}.",
+        ),
+        report.claim(
+            "And by ablation? Shapley values of feedback, lower minus upper half:", by_cut,
+            "higher", f" The layer of most: {most_cut}.",
+        ),
+        report.claim(
+            f"Does accuracy rise over time? Test accuracy at t={duration:g} minus t=0, the "
+            "feed-forward network, by Euler's step of 1:",
+            by_noise({case: gains(data.correct, duration) for case, data in euler.items()}),
+            "higher",
+        ),
+        report.claim(
+            "And with an adaptive solver?",
+            by_noise({case: gains(data.correct, duration) for case, data in ode.items()}), "higher",
+        ),
+        report.claim(
+            f"Is the gain still there at rest? The same at t={end:g}, where so many are at the "
+            f"fixed point: {resting}.", by_noise(settled), "higher",
+        ),
+        f"**Dynamics or step?** Accuracy by the adaptive solver minus that by Euler's step, same "
+        f"images, t={duration:g}, mean of noises.{report.each_case(apart)}",
+    ]  # fmt: skip
+
+
+def most_of(values: xr.DataArray) -> list[str]:
+    """Return the layer with the largest value, for each seed of (layer, seed); "none" if equal."""
+    given = values.dropna("layer", how="all")
+    alike = given.sizes["layer"] > 1 and given.max("layer") == given.min("layer")
+    return [str(name) for name in given.idxmax("layer").where(~xr.DataArray(alike), "none").values]
+
+
+def at_strongest(tree: xr.DataTree) -> dict[str, tuple[str, dict[str, xr.DataArray]]]:
+    """Return what is measured of each layer under the strongest Gaussian noise."""
+    found: dict[str, tuple[str, dict[str, xr.DataArray]]] = {}
+    for case, node in tree.children.items():
+        rates, ode, cut = (node[name].to_dataset() for name in ("rates", "ode", "ablation"))
+        noise = strongest(rates.rate)
+        here = rates.sel(noise=noise)
+        moved = ode.projection.sel(noise=noise, time=SHARED_OUT)
+        share = [contributions(moved.sel(seed=k), resamples=100).share for k in ode.seed.values]
+        back = xr.concat(share, ode.seed).sel(term="feedback")
+        found[case] = noise, {
+            "reliance": here.reliance, "time constant": here.time_constant,
+            "alpha": here.error_rate, "share in movement": back.where(here.reliance.notnull()),
+            "ablation": cut.effect, "Shapley": cut.shapley,
+        }  # fmt: skip
+    return found
+
+
+def page(tree: xr.DataTree) -> str:
+    """Return the page in Markdown."""
+    config = json.loads(tree.attrs["config"])
+    rows = report.accuracy_rows({case: data.correct for case, data in parts(tree, "euler").items()})
+    said = claims(tree, float(config["duration"]))
+    return f"""# Is feedback used, and where?
+
+neurodyn {tree.attrs["neurodyn_version"]}. {tree.attrs["provenance"]}; no published number is
+claimed. Rates of each layer were trained for each noise on training images; here are test images:
+{config["images"]} in a cell of Euler's method (step 1), {config["ode_images"]} of the adaptive
+solver ({shared.TOLERANCES["method"]}, rtol {shared.TOLERANCES["rtol"]:g}),
+{config["ablation_images"]} of the ablation.{left_out(config["left_out"])}
+
+**The claims.** Intervals: 95%, Student's, over the training seeds
+{", ".join(map(str, config["training_seeds"]))}, without correction for their number. "not shown":
+the interval holds 0.
+
+{chr(10).join(f"- {sentence}" for sentence in said)}
+
+**Layers.** Reliance is lambda/(beta+lambda), where a layer is drawn to; its time constant,
+1/(beta+lambda), is apart. Share in movement: of feedback, at t={SHARED_OUT:g}. Ablation and
+Shapley: accuracy at t={config["duration"]} that feedback to the layer adds, its weight given to the
+drive from below.
+
+{markdown(report.layer_rows(at_strongest(tree)))}
+
+**Accuracy over time**, with the rates of each noise. "best" is picked after the fact and flatters.
+
+{markdown(rows)}"""
+
+
+def figures(tree: xr.DataTree) -> dict[str, Figure]:
+    """Draw reliance, rates and accuracy over time of each subject."""
+    drawn = {}
+    for name, node in tree.children.items():
+        rates, euler, ode = (node[part].to_dataset() for part in ("rates", "euler", "ode"))
+        drawn[f"reliance-{name}"] = reliance_map(rates.reliance)
+        drawn[f"rates-{name}"] = rates_by_noise(rates.rate)
+        both = [report.accuracy_summary(d.correct.sel(time=euler.time)) for d in (euler, ode)]
+        axis = xr.DataArray(["euler", "ode"], dims="solver", name="solver")
+        drawn[f"accuracy-{name}"] = analysis.accuracy_over_time(xr.concat(both, axis), None)
+    return drawn
