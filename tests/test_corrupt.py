@@ -20,9 +20,10 @@ from PIL import Image
 from scipy import ndimage
 
 from neurodyn.stimuli.corrupt import CORRUPTIONS, corrupt
-from neurodyn.stimuli.corrupt_blur import scattered
+from neurodyn.stimuli.corrupt_blur import neighbours, scattered
 from neurodyn.stimuli.corrupt_spatter import edge_distance
 from neurodyn.stimuli.corrupt_tables import TABLES
+from neurodyn.stimuli.corrupt_weather import plasma
 
 STORED = Path(__file__).parent / "data" / "corrupt.npz"
 ALL = [kind for kinds in CORRUPTIONS.values() for kind in kinds]
@@ -164,6 +165,21 @@ def test_against_scipy_and_pillow(table, size):
         assert np.allclose(ours("jpeg_compression") * 255, np.asarray(Image.open(packed)))
 
 
+@pytest.mark.parametrize("table", TABLES)
+def test_pixels_are_those_of_pillow_at_any_size(table):
+    rng = np.random.default_rng(0)
+    back = Image.Resampling.NEAREST if table == "imagenet" else Image.Resampling.BOX
+    for n in (*range(1, 60), 192, 195, 201, 213, 224, 225):
+        pixels = np.uint8(rng.integers(0, 256, (n, n + 5, 3)))
+        for severity in range(1, 6):
+            kept = TABLES[table]["pixelate"][severity - 1][0]
+            few = max(int((n + 5) * kept), 1), max(int(n * kept), 1)
+            small = Image.fromarray(pixels).resize(few, Image.Resampling.BOX)
+            ours = corrupt(as_images(pixels), "pixelate", severity, table=table)
+            peer = np.asarray(small.resize((n + 5, n), back))
+            assert np.abs(ours[0].permute(1, 2, 0).numpy() * 255 - peer).max() < 0.01
+
+
 def test_hue_and_saturation_are_those_of_hsv():
     colors = pytest.importorskip("matplotlib.colors")
     pixels = picture()
@@ -203,25 +219,47 @@ def test_noise_has_its_moments(table):
 def test_pixels_behind_glass_take_neighbours_one_after_the_other():
     for reach in (1, 2, 3, 4):
         height, width = 23, 19
-        origin = scattered(height, width, reach, np.random.default_rng(reach))
-        rng = np.random.default_rng(reach)
-        places = [(h, w) for h in range(reach + 1, height - reach + 1)
-                  for w in range(reach + 1, width - reach + 1)]  # fmt: skip
-        drawn = rng.integers((2 * reach) ** 2, size=len(places), dtype=np.uint8)
-        moves = dict(zip(places, drawn.tolist(), strict=True))
+        drawn = neighbours(np.random.default_rng(reach), height, width, reach)
+        assert np.array_equal(np.unique(drawn), np.arange((2 * reach) ** 2))
+        origin = scattered(drawn, reach)
         x = np.arange(height * width).reshape(height, width)
         for h in range(height - reach, reach, -1):
             for w in range(width - reach, reach, -1):
-                dy, dx = divmod(moves[h, w], 2 * reach)
+                dy, dx = divmod(int(drawn[h, w]), 2 * reach)
                 x[h, w] = x[h + dy - reach, w + dx - reach]
         assert np.array_equal(origin, x.ravel())
 
 
+def test_clouds_are_made_by_midpoint_displacement():
+    size, decay = 16, 1.7
+    raw = np.random.Generator(np.random.SFC64(3)).bit_generator.random_raw(size * size // 2)
+    drawn, cloud = raw.view(np.int32) / 2**31, np.zeros((size, size))
+
+    def moved(half: int, places: list[tuple[int, int]], neighbours: list[tuple[int, int]]) -> None:
+        for y, x in places:
+            around = [cloud[(y + b) % size, (x + a) % size] for b, a in neighbours]
+            n, kind = size // (2 * half), (places[0][0] == 0) + 2 * (places[0][1] == 0)
+            u = drawn[n * n : 4 * n * n].reshape(3, n, n)[kind, y // (2 * half), x // (2 * half)]
+            cloud[y, x] = np.mean(around) + u / decay ** (2 * np.log2(n))
+
+    for half in (8, 4, 2, 1):
+        first, then = range(0, size, 2 * half), range(half, size, 2 * half)
+        corners = [(-half, -half), (-half, half), (half, -half), (half, half)]
+        sides = [(-half, 0), (half, 0), (0, -half), (0, half)]
+        moved(half, [(y, x) for y in then for x in then], corners)
+        moved(half, [(y, x) for y in first for x in then], sides)
+        moved(half, [(y, x) for y in then for x in first], sides)
+    found = plasma(size, decay, np.random.Generator(np.random.SFC64(3)))
+    assert np.allclose(found[:-1, :-1], (cloud - cloud.min()) / np.ptp(cloud), atol=1e-5)
+    assert np.array_equal(found[-1], found[0]) and np.array_equal(found[:, -1], found[:, 0])
+
+
 def test_distances_from_edges_are_exact_up_to_twenty():
-    edge = torch.from_numpy(np.random.default_rng(0).random((1, 70, 90)) < 0.002)
-    exact = ndimage.distance_transform_edt(~edge[0].numpy())
-    assert exact.max() > 20
-    assert np.allclose(edge_distance(edge)[0], exact.clip(max=20), atol=1e-5)
+    for share in (0.002, 0.02, 0.2):
+        edge = np.random.default_rng(0).random((70, 90)) < share
+        exact = ndimage.distance_transform_edt(~edge)
+        assert exact.max() > 20 or share > 0.002
+        assert np.allclose(edge_distance(edge)[0], exact.clip(max=20), atol=1e-5)
 
 
 def test_frost_is_a_part_of_a_picture_laid_over_the_image():

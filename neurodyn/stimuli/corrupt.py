@@ -112,7 +112,8 @@ def corrupt(
     - *frost* is a stand-in unless pictures are given. The six photographs that ImageNet-C was made
       with state neither author nor licence, so they are not shipped: they come with
       imagecorruptions, in its folder ``frost``.
-    - noise is drawn with probabilities that are multiples of 2 ** -16.
+    - noise, and the neighbours that pixels behind glass take, are drawn with probabilities that
+      are multiples of 2 ** -16.
     - shot_noise, pixelate and jpeg_compression round images to 256 grey values first, glass_blur
       in between.
     - drops of water (spatter 1 to 3) take exact distances from their edges, not OpenCV's estimate.
@@ -153,7 +154,7 @@ def corrupt(
     # NumPy asks the system for large pages, which are there four times sooner than torch's
     found = torch.from_numpy(np.empty(tuple(images.shape), np.float32))
     for i, image in enumerate(images.detach()):
-        plain = image.to(device="cpu", dtype=torch.float32)
+        plain = image.to(device="cpu", dtype=torch.float32).contiguous()
         torch.clamp(rule(plain, c, stream(kind, seed, first + i)), 0, 1, out=found[i])
     return found.to(images)
 

@@ -4,11 +4,12 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int, UInt8
 from scipy.fft import next_fast_len
 from torch import Tensor
 
 from neurodyn.stimuli.corrupt_filters import Image, gaussian, mirror, mirrored, smear, zoom_matrix
+from neurodyn.stimuli.corrupt_noise import draws
 
 
 def gaussian_blur(image: Image, sigma: float, rng: np.random.Generator) -> Image:
@@ -72,47 +73,45 @@ def glass_blur(image: Image, c: tuple[float, int, int], rng: np.random.Generator
     sigma, reach, rounds = c
     height, width = image.shape[-2:]
     seen = gaussian(image, sigma).mul_(255).floor_().div_(255).flatten(1)
-    source = scattered(height, width, reach, rng)
+    source = scattered(neighbours(rng, height, width, reach), reach)
     for _ in range(rounds - 1):
-        source = source.take(scattered(height, width, reach, rng))
+        source = source.take(scattered(neighbours(rng, height, width, reach), reach))
     moved = seen.index_select(1, torch.from_numpy(source)).view_as(image)
     return gaussian(moved, sigma)
 
 
-def scattered(
-    height: int, width: int, reach: int, rng: np.random.Generator
-) -> Int[np.ndarray, " pixel"]:
+def neighbours(
+    rng: np.random.Generator, height: int, width: int, reach: int
+) -> UInt8[np.ndarray, "y x"]:
+    """Draw which neighbour each pixel takes the value of: a number from 0 up to 4 reach ** 2."""
+    drawn = draws(rng, (height, width)).astype(np.uint32)
+    drawn *= np.uint32(4 * reach**2)
+    return (drawn >> 16).astype(np.uint8)
+
+
+def scattered(drawn: UInt8[np.ndarray, "y x"], reach: int) -> Int[np.ndarray, " pixel"]:
     """Return where the pixels come from after each took a neighbour's value, one after the other.
 
-    The last pixel goes first. A neighbour that already went hands on what it took: the origin of a
-    pixel is at the end of a chain of neighbours.
+    The last pixel goes first, those near the borders not at all. A neighbour that already went
+    hands on what it took: the origin of a pixel is at the end of a chain of neighbours.
     """
-    here, goes = goers(height, width, reach)
+    height, width = drawn.shape
+    drawn = drawn.copy()
     offsets = np.arange(-reach, reach)
     moves = (offsets[:, None] * width + offsets).ravel()
-    drawn = rng.integers(len(moves), size=here.shape, dtype=np.uint8)
-    target = np.arange(height * width)
-    inner = slice(reach + 1, height - reach + 1), slice(reach + 1, width - reach + 1)
-    target.reshape(height, width)[inner] += moves.take(drawn)
-    later = here.ravel().take(np.flatnonzero((moves > 0).take(drawn)))
-    later = later[goes.take(target.take(later))]
-    chained = np.zeros(len(target), bool)
-    chained[later] = True
-    origin, at = target.copy(), later
+    stays = 2 * reach * reach + reach  # neighbours of higher numbers went before
+    for border in (drawn[: reach + 1], drawn[height - reach + 1 :],
+                   drawn[:, : reach + 1], drawn[:, width - reach + 1 :]):  # fmt: skip
+        border[:] = stays
+    which = drawn.ravel()
+    target = moves.take(which)
+    target += np.arange(len(target))
+    chained = which > stays
+    later = np.flatnonzero(chained)
+    origin, at = target.copy(), target.take(later)
     while len(later):
+        on = np.flatnonzero(chained.take(at))
         at = target.take(at)
-        origin[later] = target.take(at)
-        on = chained.take(at)
-        later, at = later[on], at[on]
+        origin[later] = at
+        later, at = later.take(on), at.take(on)
     return origin
-
-
-@lru_cache(maxsize=8)
-def goers(
-    height: int, width: int, reach: int
-) -> tuple[Int[np.ndarray, "y x"], Bool[np.ndarray, " pixel"]]:
-    """Return which pixels take a neighbour's value: those far enough from the borders."""
-    goes = np.zeros((height, width), bool)
-    inner = slice(reach + 1, height - reach + 1), slice(reach + 1, width - reach + 1)
-    goes[inner] = True
-    return np.arange(height * width).reshape(height, width)[inner], goes.ravel()

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-BLOCK = 32  # outputs computed by one small matrix product
+BLOCK = 16  # outputs computed by one small matrix product
 
 Image = Float[Tensor, "channel y x"]
 Border = Literal["nearest", "reflect"]
@@ -25,28 +25,32 @@ class Banded:
     ----------
     size : int
         Number of outputs.
-    blocks : tuple of (first, last, low, high, Tensor)
-        The outputs from `first` up to `last` come from the inputs from `low` up to `high`.
+    blocks : tuple of (first, last, low, high, array)
+        The outputs from `first` up to `last` come from the inputs from `low` up to `high`, by this
+        (input, output) part of the matrix.
+
+    Notes
+    -----
+    NumPy's products of matrices this small take half the time of torch's.
     """
 
     size: int
-    blocks: tuple[tuple[int, int, int, int, Tensor], ...]
+    blocks: tuple[tuple[int, int, int, int, Float[np.ndarray, "input output"]], ...]
 
     def along_x(self, image: Image) -> Image:
         """Return the image filtered along x."""
-        rows = image.reshape(-1, image.shape[-1])
-        found = image.new_empty(len(rows), self.size)
+        source, found = image.numpy(), np.empty((*image.shape[:-1], self.size), np.float32)
         for first, last, low, high, part in self.blocks:
-            torch.mm(rows[:, low:high], part.T, out=found[:, first:last])
-        return found.view(*image.shape[:-1], self.size)
+            np.matmul(source[..., low:high], part, out=found[..., first:last])
+        return torch.from_numpy(found)
 
     def along_y(self, image: Image) -> Image:
         """Return the image filtered along y."""
-        found = image.new_empty(len(image), self.size, image.shape[-1])
-        for plane, result in zip(image, found, strict=True):
-            for first, last, low, high, part in self.blocks:
-                torch.mm(part, plane[low:high], out=result[first:last])
-        return found
+        source = image.numpy()
+        found = np.empty((len(source), self.size, source.shape[-1]), np.float32)
+        for first, last, low, high, part in self.blocks:
+            np.matmul(part.T, source[:, low:high], out=found[:, first:last])
+        return torch.from_numpy(found)
 
 
 def banded(matrix: Float[np.ndarray, "output input"]) -> Banded:
@@ -56,7 +60,7 @@ def banded(matrix: Float[np.ndarray, "output input"]) -> Banded:
         rows = matrix[first : first + BLOCK]
         used = np.flatnonzero(rows.any(0))
         low, high = int(used[0]), int(used[-1]) + 1
-        part = torch.from_numpy(rows[:, low:high].astype(np.float32))
+        part = np.ascontiguousarray(rows[:, low:high].T, np.float32)
         blocks.append((first, first + len(rows), low, high, part))
     return Banded(len(matrix), tuple(blocks))
 
@@ -121,10 +125,13 @@ def smear(image: Image, radius: int, sigma: float, angle: float) -> Image:
     margin = (left, max(0, int(dx.max())), top, max(0, int(dy.max())))
     padded = F.pad(image[None], margin, mode="replicate")[0]
     height, width = image.shape[-2:]
-    found = torch.zeros_like(image)
+    shares: dict[tuple[int, int], float] = {}
     for weight, y, x in zip(weights.tolist(), (top + dy).tolist(), (left + dx).tolist(),
                             strict=True):  # fmt: skip
-        found.add_(padded[:, y : y + height, x : x + width], alpha=weight)
+        shares[y, x] = shares.get((y, x), 0.0) + weight
+    found = image * shares.pop((top, left))  # the line starts at the pixel itself
+    for (y, x), share in shares.items():
+        found.add_(padded[:, y : y + height, x : x + width], alpha=share)
     return found
 
 

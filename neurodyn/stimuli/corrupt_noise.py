@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, UInt
 from scipy import stats
 from torch import Tensor
@@ -50,11 +51,9 @@ def speckle_noise(image: Image, sigma: float, rng: np.random.Generator) -> Image
 
 def impulse_noise(image: Image, share: float, rng: np.random.Generator) -> Image:
     """Replace a share of all values, half of them by black and half by white."""
-    drawn, half = draws(rng, tuple(image.shape)).ravel(), round(share * DRAWS / 2)
-    replaced = np.flatnonzero(drawn < 2 * half)
-    found = image.numpy().copy()
-    found.ravel()[replaced] = drawn[replaced] < half
-    return torch.from_numpy(found)
+    drawn = torch.from_numpy(draws(rng, tuple(image.shape)).view(np.int16)).float().add_(0.5)
+    # of numbers from -2 ** 15 to 2 ** 15 the most extreme stay: added, they clip to black and white
+    return F.hardshrink(drawn, DRAWS // 2 - round(share * DRAWS / 2)).add_(image)
 
 
 def shot_noise(image: Image, photons: int, rng: np.random.Generator) -> Image:

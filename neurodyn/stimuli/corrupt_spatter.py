@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from neurodyn.stimuli.corrupt_filters import Image, gaussian, mirrored
@@ -14,9 +14,7 @@ WATER = torch.tensor([175, 238, 238])[:, None, None] / 255  # pale turquoise
 MUD = torch.tensor([63, 42, 20])[:, None, None] / 255  # brown
 FAR = 20  # pixels from an edge, beyond which all is the same
 WEAK, STRONG = 50, 150  # gradients of an edge
-EMBOSS = torch.tensor([[-2.0, -1, 0], [-1, 1, 1], [0, 1, 2]])
 SLOPE = np.tan(np.pi / 8)  # of directions that count as horizontal
-BOX = torch.full((3, 3), 1 / 9)
 
 Plane = Float[Tensor, "1 y x"]
 
@@ -44,27 +42,31 @@ def coloured(colour: Tensor, image: Image) -> Tensor:
 
 def relief(drops: Plane) -> Plane:
     """Return how drops of these grey values shine: their distance from an edge, embossed."""
-    distance = filtered(edge_distance(edges(drops)), BOX).floor_()
-    return filtered(filtered(equalised(distance), EMBOSS).clamp_(0, 255), BOX).round_()
+    distance = boxed(edge_distance(edges(drops))).floor_()
+    return boxed(embossed(equalised(distance))).round_()
 
 
-def filtered(plane: Plane, kernel: Float[Tensor, "3 3"]) -> Plane:
-    """Correlate with a small kernel; the plane is mirrored about its first and last pixels."""
-    padded = mirrored(plane, 1)
-    height, width = plane.shape[-2:]
-    found = torch.zeros_like(plane)
-    for y, row in enumerate(kernel.tolist()):
-        for x, weight in enumerate(row):
-            if weight:
-                found.add_(padded[:, y : y + height, x : x + width], alpha=weight)
-    return found
+def boxed(plane: Plane) -> Plane:
+    """Return means over 3 x 3 pixels; the plane is mirrored about its first and last pixels."""
+    p = mirrored(plane, 1)
+    p = (p[:, :-2] + p[:, 1:-1]).add_(p[:, 2:])
+    return (p[..., :-2] + p[..., 1:-1]).add_(p[..., 2:]).div_(9)
+
+
+def embossed(plane: Plane) -> Plane:
+    """Return the rise to the lower right, and the value itself, from 0 to 255."""
+    p = mirrored(plane, 1)
+    found = (p[:, 2:, 2:] - p[:, :-2, :-2]).mul_(2).add_(plane)
+    for after, before in ((p[:, 1:-1, 2:], p[:, 1:-1, :-2]), (p[:, 2:, 1:-1], p[:, :-2, 1:-1])):
+        found.add_(after).sub_(before)
+    return found.clamp_(0, 255)
 
 
 def equalised(plane: Plane) -> Plane:
     """Return grey values spread so that each is about as frequent as any, the lowest at 0."""
-    values = plane.to(torch.uint8).numpy().ravel()
+    values = plane.numpy().ravel().astype(np.intp)
     counts = np.bincount(values, minlength=256)
-    lowest = int(values.min())
+    lowest = int(np.flatnonzero(counts)[0])
     rest = len(values) - int(counts[lowest])
     if not rest:
         return plane
@@ -73,47 +75,54 @@ def equalised(plane: Plane) -> Plane:
     return torch.from_numpy(table.take(values)).view_as(plane)
 
 
-def edges(plane: Plane) -> Tensor:
+def edges(plane: Plane) -> Bool[np.ndarray, "y x"]:
     """Find edges: ridges of the gradient that are strong or joined to strong ones (Canny 1986)."""
-    height, width = plane.shape[-2] + 2, plane.shape[-1] + 2
-    p = F.pad(plane[None], (1, 1, 1, 1), mode="replicate")[0, 0]
-    down, across = p[2:] - p[:-2], p[:, 2:] - p[:, :-2]
-    gy = (down[:, :-2] + down[:, 2:]).add_(down[:, 1:-1], alpha=2)
-    gx = (across[:-2] + across[2:]).add_(across[1:-1], alpha=2)
-    right, below = (F.pad(g, (1, 1, 1, 1)).numpy().ravel() for g in (gx, gy))
-    size = abs(right) + abs(below)
+    p = np.pad(plane[0].numpy().astype(np.int16), 2, "edge")
+    below, right = p[2:] - p[:-2], p[:, 2:] - p[:, :-2]
+    below, right = below[:, :-1] + below[:, 1:], right[:-1] + right[1:]
+    below, right = below[:, :-1] + below[:, 1:], right[:-1] + right[1:]
+    size = abs(right)
+    size += abs(below)
+    size[0], size[-1], size[:, 0], size[:, -1] = 0, 0, 0, 0
+    width, found = size.shape[1], np.zeros(size.shape, bool)
+    right, below, size, marked = right.ravel(), below.ravel(), size.ravel(), found.ravel()
     place = np.flatnonzero(size > WEAK)  # few pixels: what follows is done for these alone
-    x, y, here = right[place], below[place], size[place]
-    flat = abs(y) < SLOPE * abs(x)
-    steep = abs(y) > (SLOPE + 2) * abs(x)
+    x, y, here = right.take(place), below.take(place), size.take(place)
+    steps, rises = abs(x), abs(y)
+    flat = rises < SLOPE * steps
+    steep = rises > (SLOPE + 2) * steps
     # where the gradient points to: right or left, down or up, or along a diagonal
-    ahead = np.where(flat, 1, np.where(steep, width, np.where(x * y < 0, width - 1, width + 1)))
-    before, after = size[place - ahead], size[place + ahead]
+    ahead = np.array([width + 1, width - 1, width, width, 1, 1, 1, 1]).take(
+        ((x ^ y) < 0) + 2 * steep.view(np.int8) + 4 * flat.view(np.int8)
+    )
+    before, after = size.take(place - ahead), size.take(place + ahead)
     ridge = (here > before) & ((here > after) | ((flat | steep) & (here == after)))
-    place, strong = place[ridge], here[ridge] > STRONG
-    found = np.zeros(height * width, bool)
-    found[place[strong]] = True
-    weak = place[~strong]
+    marked[place.take(np.flatnonzero(ridge & (here > STRONG)))] = True
+    weak = place.take(np.flatnonzero(ridge & (here <= STRONG)))
     around = np.add.outer([-width, 0, width], [-1, 0, 1]).ravel()
-    while (joined := found[weak[:, None] + around].any(1)).any():
-        found[weak[joined]] = True
+    while (joined := marked[weak[:, None] + around].any(1)).any():
+        marked[weak[joined]] = True
         weak = weak[~joined]
-    return torch.from_numpy(found.reshape(1, height, width)[:, 1:-1, 1:-1])
+    return found[1:-1, 1:-1]
 
 
-def edge_distance(edge: Tensor) -> Plane:
+def edge_distance(edge: Bool[np.ndarray, "y x"]) -> Plane:
     """Return the distance in pixels from the nearest edge, at most 20."""
-    near = torch.where(edge, 0, FAR + 1).to(torch.int16)
-    step = 1
+    width = edge.shape[1]
+    near = np.full((len(edge), width + FAR), FAR + 1, np.uint8)  # so far is one row from the next
+    near[:, :width] *= ~edge
+    line, step = near.ravel(), 1
     while step <= FAR:  # along x, in doubling steps
-        wider = near.clone()
-        wider[..., step:] = torch.minimum(near[..., step:], near[..., :-step] + step)
-        wider[..., :-step] = torch.minimum(wider[..., :-step], near[..., step:] + step)
-        near, step = wider, 2 * step
-    squared = near * near
-    found = squared.clone()
+        for to, come in ((line[step:], line[:-step]), (line[:-step], line[step:])):
+            np.minimum(to, come + np.uint8(step), out=to)
+        step *= 2
+    squared = near[:, :width].astype(np.int16)
+    squared *= squared
+    found = squared.copy()
     for step in range(1, FAR):
-        further = squared + step * step
-        torch.minimum(found[:, step:], further[:, :-step], out=found[:, step:])
-        torch.minimum(found[:, :-step], further[:, step:], out=found[:, :-step])
-    return found.float().sqrt_().clamp_(max=FAR)
+        if found.max() <= step * step:
+            break
+        further = squared + np.int16(step * step)
+        np.minimum(found[step:], further[:-step], out=found[step:])
+        np.minimum(found[:-step], further[step:], out=found[:-step])
+    return torch.from_numpy(np.sqrt(found.clip(max=FAR**2), dtype=np.float32))[None]

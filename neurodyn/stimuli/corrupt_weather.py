@@ -24,6 +24,7 @@ FROSTS = (
     ((0.28, 0.37, 0.41), 0.16),
 )
 FROST_SIZE = 320
+QUARTER = np.float32(0.25)
 
 
 def brightness(image: Image, more: float, rng: np.random.Generator) -> Image:
@@ -39,34 +40,47 @@ def fog(image: Image, c: tuple[float, float], rng: np.random.Generator) -> Image
     height, width = image.shape[-2:]
     largest = float(image.max())
     cloud = plasma(1 << (max(height, width, 2) - 1).bit_length(), decay, rng)
-    return cloud[:height, :width].mul(density).add(image).mul_(largest / (largest + density))
+    dimmed = largest / (largest + density)
+    added = torch.from_numpy(cloud[:height, :width] * np.float32(density * dimmed))
+    return torch.add(added, image, alpha=dimmed)
 
 
-def plasma(size: int, decay: float, rng: np.random.Generator) -> Float[Tensor, "y x"]:
-    """Return a cloud from 0 to 1 that continues across its borders, by midpoint displacement.
+def plasma(size: int, decay: float, rng: np.random.Generator) -> Float[np.ndarray, "y x"]:
+    """Return a cloud from 0 to 1 by midpoint displacement; its last row and column are its first.
 
     Of the points of a grid, first the middles of the squares and then those of the edges are the
     means of their four neighbours plus a number from a uniform distribution, which becomes smaller
     by the decay squared whenever the grid becomes finer (Fournier, Fussell & Carpenter 1982).
     """
-    cloud = torch.zeros(size, size)
-    u = torch.from_numpy(rng.random(size * size - 1, dtype=np.float32)).mul_(2).sub_(1)
-    step, reach = size, 1.0
-    while step >= 2:
-        half, n = step // 2, size // step
-        drawn, u = u[: 3 * n * n], u[3 * n * n :]
-        middle, edge, side = drawn.mul_(reach).view(3, n, n)
-        corner = cloud[::step, ::step]
-        pairs = corner + corner.roll(-1, 0)
-        middle.add_(pairs + pairs.roll(-1, 1), alpha=0.25)
-        edge.add_(middle + middle.roll(1, 0) + corner + corner.roll(-1, 1), alpha=0.25)
-        side.add_(middle + middle.roll(1, 1) + pairs, alpha=0.25)
-        cloud[half::step, half::step] = middle
-        cloud[::step, half::step] = edge
-        cloud[half::step, ::step] = side
-        step, reach = half, reach / decay**2
-    low, high = cloud.aminmax()
-    return cloud.sub_(low).div_(high - low)
+    drawn = rng.bit_generator.random_raw(size * size // 2).view(np.int32).astype(np.float32)
+    cloud = np.zeros((2, 2), np.float32)
+    n, reach = 1, 4 * 2.0**-31  # of sums of four neighbours
+    while n < size:
+        u = drawn[n * n : 4 * n * n].reshape(3, n, n)
+        u *= np.float32(reach)
+        pairs, beside = cloud[:-1] + cloud[1:], cloud[:-1, :-1] + cloud[:-1, 1:]
+        middle = np.empty((n + 1, n + 1), np.float32)  # with those before the first
+        inner = middle[1:, 1:]
+        np.add(pairs[:, :-1], pairs[:, 1:], out=inner)
+        inner += u[0]
+        inner *= QUARTER
+        middle[0], middle[:, 0] = middle[-1], middle[:, -1]
+        finer = np.empty((2 * n + 1, 2 * n + 1), np.float32)
+        finer[::2, ::2], finer[1::2, 1::2] = cloud, inner
+        for edge, corners, before, found in (
+            (u[1], beside, middle[:-1, 1:], finer[:-1:2, 1::2]),
+            (u[2], pairs[:, :-1], middle[1:, :-1], finer[1::2, :-1:2]),
+        ):
+            edge += corners
+            edge += before
+            edge += inner
+            np.multiply(edge, QUARTER, out=found)
+        finer[-1, 1::2], finer[1::2, -1] = finer[0, 1::2], finer[1::2, 0]
+        cloud, n, reach = finer, 2 * n, reach / decay**2
+    low, high = cloud.min(), cloud.max()
+    cloud -= low
+    cloud *= 1 / (high - low)
+    return cloud
 
 
 def snow(image: Image, c: tuple[float, ...], rng: np.random.Generator) -> Image:

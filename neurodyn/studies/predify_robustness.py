@@ -24,7 +24,7 @@ SCALES: dict[str, dict[str, Any]] = {
     "laptop": {
         "images": 500, "ode_images": 20, "attack_images": 100, "near_images": 10,
         "kinds": ("gaussian_noise", "glass_blur", "fog"), "severities": (5,),
-        "epsilons": (0.05, 0.1), "attack_steps": 5, "attack_times": (0.0, 3.0),
+        "epsilons": (0.01, 0.03, 0.1), "attack_steps": 5, "attack_times": (0.0, 3.0),
         "attack": "pgd", "batch_size": 50,
     },
     "paper": {
