@@ -138,14 +138,15 @@ def rates_by_noise(rate: xr.DataArray, *, level: float = 0.95) -> Figure:
                     draw_rate(axis, rate.sel(term=term, layer=layer, noise=labels), term, level)
             upper = len(terms) > 1
             for axis in row:
-                axis.set_xticks(np.unique(rate.noise_level.sel(noise=labels)))
+                levels = np.unique(rate.noise_level.sel(noise=labels))
+                axis.set_xticks(levels, [f"{x:g}".removeprefix("0") or "0" for x in levels])
                 axis.tick_params(labelbottom=not upper)
             row[0].set_ylabel("weight" if upper else "rate \N{GREEK SMALL LETTER ALPHA}")
             if upper:
                 row[0].set_ylim(-0.03, 1.03)
             else:
-                row[0].axhline(0, color="0.8", linewidth=0.5, zorder=0)
                 for axis in row:
+                    axis.axhline(0, color="0.8", linewidth=0.5, zorder=0)
                     axis.set_xlabel(f"level, {kind}" if several else "noise level")
         for axis, layer in zip(axes[0], layers, strict=True):
             axis.set_title(str(layer))
