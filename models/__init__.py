@@ -1,5 +1,7 @@
 """The published networks by name: backbone, dynamics, decoders and weights."""
 
+from neurodyn.models.attention_resnet import attention_resnet18 as attention_resnet18
+from neurodyn.models.attention_resnet import attention_resnet50 as attention_resnet50
 from neurodyn.models.chunk_learners import ChunkLearner as ChunkLearner
 from neurodyn.models.chunk_learners import ExemplarLearner as ExemplarLearner
 from neurodyn.models.continuous_rnn import ContinuousRNN as ContinuousRNN

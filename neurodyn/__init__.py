@@ -17,6 +17,7 @@ from neurodyn.predictive_coding import PredictiveCoding as PredictiveCoding
 from neurodyn.record import load as load
 from neurodyn.record import save as save
 from neurodyn.record import simulate as simulate
+from neurodyn.recurrent_attention import RecurrentAttention as RecurrentAttention
 from neurodyn.solve import Solution as Solution
 from neurodyn.solve import integrate as integrate
 from neurodyn.sphere import SphereOscillators as SphereOscillators

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 from neurodyn.dynamics import Dynamics, State, Stimulus, bind
@@ -19,8 +20,8 @@ Symmetry = str | State | None
 NEUTRAL = 1e-3
 """A direction u is a symmetry if |J u| is below this share of |J v|, v random."""
 
-
 _FORWARD = threading.RLock()
+"""Torch's forward mode, and its choice of kernels of attention, are those of the whole process."""
 
 
 class Jacobian:
@@ -109,9 +110,10 @@ def linearised(field: Field, state: State) -> tuple[State, Callable[[State], Sta
 
     By two backward derivatives: :math:`u \mapsto J^\top u` is linear, and its own transpose is J.
     A product costs about two evaluations of f, as a forward-mode one does, but evaluates f no
-    more, and every operation has it (sparse matrices have no forward mode).
+    more, and every operation has it (sparse matrices have no forward mode; fused attention has
+    neither, and runs as its formula).
     """
-    with Through():
+    with _FORWARD, Through(), sdpa_kernel(SDPBackend.MATH):
         derivative, pullback, *_ = torch.func.vjp(field, *state)
         _, push, *_ = torch.func.vjp(pullback, tuple(map(torch.zeros_like, derivative)))
     return derivative, lambda v: push(v)[0]
@@ -124,7 +126,7 @@ def forward_product(
 
     Threads share the levels of torch's forward mode, and would close each other's.
     """
-    with _FORWARD:
+    with _FORWARD, sdpa_kernel(SDPBackend.MATH):
         value, product, *_ = torch.func.jvp(function, (at,), (along,))
     return value, product
 
