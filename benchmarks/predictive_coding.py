@@ -10,15 +10,17 @@ loop of the discrete rule as in the authors' package: hooks on the taps, ``autog
 mean squared error with its graph kept, the whole network and every decoder in every step. It
 computes the same numbers, which is checked, gradients too: there the error term is a constant, as
 theirs is (``detach_error``). "full" is the gradient through the error term, which they do not have.
-"fast" is ``fast=True``. bfloat16 is autocast.
+"fast" is ``fast=True``, "plain" ``fast=False``. bfloat16 is autocast.
 
 All run in turns in one process. Peak memory (``--memory``) is that of a process of its own, above
-the model and its image; "fast" includes what is kept.
+the model and its image, with large tensors given back when freed (not kept by the allocator);
+"fast" includes what is kept.
 """
 
 import argparse
 import copy
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -98,11 +100,11 @@ class Case:
         self.model = model
         shape = (args.batch or NETWORKS[network][1], *model.stimulus_shape)
         self.x = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(args.device)
-        self.fast = copy.copy(model)  # of one set of weights
+        self.fast, self.plain, self.constant = (copy.copy(model) for _ in range(3))  # same weights
         self.fast.kernels = [Kernel() for _ in model.decoders]
-        self.constant = copy.copy(model)
+        self.plain.kernels = [Kernel(0) for _ in model.decoders]
         self.constant.detach_error = True
-        self.steps, self.device, self.half = args.steps, args.device, precision == "bfloat16"
+        self.steps, self.device, self.precision = args.steps, args.device, precision
         with torch.no_grad():
             self.drive = model.drive(self.x)
             state = model.initial_state(self.drive)
@@ -132,21 +134,12 @@ class Case:
         """Return the logits after all steps."""
         return self.integrated(model, self.x, "none")
 
-    def solve_authors(self) -> Tensor:
-        """Return the same by the authors' way."""
-        return self.looped(self.x, graph=False)
-
-    def backward(self, model: nd.PredictiveCoding) -> Tensor:
-        """Return the gradient in the image."""
+    def backward(self, model: nd.PredictiveCoding | None) -> Tensor:
+        """Return d sum(logits^2) / d image, by the authors' way where no model is given."""
         with torch.enable_grad():
             x = self.x.clone().requires_grad_()
-            return self.gradient(self.integrated(model, x, "backprop"), x)
-
-    def backward_authors(self) -> Tensor:
-        """Return theirs."""
-        with torch.enable_grad():
-            x = self.x.clone().requires_grad_()
-            return self.gradient(self.looped(x, graph=True), x)
+            out = self.integrated(model, x, "backprop") if model else self.looped(x, graph=True)
+            return torch.autograd.grad(out.float().square().sum(), x)[0]
 
     def integrated(self, model: nd.PredictiveCoding, x: Tensor, gradient: str) -> Tensor:
         """Run a solve of this library."""
@@ -161,39 +154,34 @@ class Case:
             model.backbone, model.taps.modules, model.decoders, model.scale, x, self.steps, graph
         )
 
-    @staticmethod
-    def gradient(logits: Tensor, x: Tensor) -> Tensor:
-        """Return d sum(logits^2) / dx."""
-        return torch.autograd.grad(logits.float().square().sum(), x)[0]
-
     def ways(self) -> dict[str, Callable]:
         """Return all that is measured, by name."""
         return {
             "floor": self.floor,
             "evaluation": lambda: self.evaluation(self.model),
             "evaluation, fast": lambda: self.evaluation(self.fast),
+            "evaluation, plain": lambda: self.evaluation(self.plain),
             "solve": lambda: self.solve(self.model),
             "solve, fast": lambda: self.solve(self.fast),
-            "solve, authors": self.solve_authors,
+            "solve, plain": lambda: self.solve(self.plain),
+            "solve, authors": lambda: self.looped(self.x, graph=False),
             "backward": lambda: self.backward(self.constant),
             "backward, full": lambda: self.backward(self.model),
-            "backward, authors": self.backward_authors,
+            "backward, authors": lambda: self.backward(None),
         }
 
     def run(self, way: str) -> tuple[float, float, Tensor]:
         """Return the wall and CPU seconds one way takes, and what it returns."""
         kind = self.x.device.type
-        self.wait()
+        wait = torch.cuda.synchronize if self.x.is_cuda else lambda: None
+        wait()
+        torch.backends.cudnn.allow_tf32 = self.precision == "tf32"
         wall, cpu = time.perf_counter(), time.process_time()
-        with torch.no_grad(), torch.autocast(kind, torch.bfloat16, enabled=self.half):
+        half = self.precision == "bfloat16"
+        with torch.no_grad(), torch.autocast(kind, torch.bfloat16, enabled=half):
             out = self.ways()[way]()
-        self.wait()
+        wait()
         return time.perf_counter() - wall, time.process_time() - cpu, out
-
-    def wait(self) -> None:
-        """Let the accelerator finish."""
-        if self.x.is_cuda:
-            torch.cuda.synchronize()
 
     def peak(self, way: str) -> float:
         """Return one way's peak memory in MB, of the solves."""
@@ -231,7 +219,7 @@ def distance(a: Tensor, b: Tensor) -> float:
 def measure(args: argparse.Namespace, network: str) -> None:
     """Print one network's table."""
     model = made(args, network)
-    cases = {p: Case(args, network, model, p) for p in args.precision}
+    cases: dict[str, Case] = {p: Case(args, network, model, p) for p in args.precision}
     first = cases[args.precision[0]]
     work = first.work()
     print(f"\n{network}: batch {tuple(first.x.shape)}, solve = {args.steps} steps, "
@@ -272,7 +260,9 @@ def peak(args: argparse.Namespace, network: str, precision: str, way: str) -> fl
     code = [sys.executable, __file__, "--network", network, "--precision", precision, "--device",
             args.device, "--steps", str(args.steps), "--peak", way]  # fmt: skip
     code += ["--batch", str(args.batch)] if args.batch else []
-    return json.loads(subprocess.run(code, capture_output=True, text=True, check=True).stdout)
+    env = os.environ | {"MALLOC_MMAP_THRESHOLD_": "1000000"}
+    run = subprocess.run(code, capture_output=True, text=True, check=True, env=env)
+    return json.loads(run.stdout)
 
 
 def main() -> None:
@@ -280,7 +270,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--network", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
     parser.add_argument("--precision", nargs="+", default=["float32"],
-                        choices=["float32", "bfloat16"])  # fmt: skip
+                        choices=["float32", "tf32", "bfloat16"])  # fmt: skip
     parser.add_argument("--what", nargs="+", default=["evaluation", "solve", "backward"],
                         choices=["evaluation", "solve", "backward"])  # fmt: skip
     parser.add_argument("--device", default="cpu")
@@ -290,6 +280,7 @@ def main() -> None:
     parser.add_argument("--memory", action="store_true", help="peaks too, a process for each")
     parser.add_argument("--peak", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    torch.backends.cudnn.benchmark = True  # in bfloat16 some of cuDNN's guesses are 15 times slower
     if args.peak:
         (network,), (precision,) = args.network, args.precision
         print(Case(args, network, made(args, network), precision).peak(args.peak))

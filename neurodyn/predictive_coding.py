@@ -1,5 +1,6 @@
 """Predictive coding on any network: the ODE behind Predify."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -7,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from neurodyn.convolutions import Kernel, predict, pullback
+from neurodyn.convolutions import SMALL, Kernel, predict, pullback
 from neurodyn.decoders import Decoder, Unmade, reach
 from neurodyn.dynamics import Drive, State, check_published_step
 from neurodyn.rates import Rates, TrainableRates, per_layer
@@ -68,10 +69,11 @@ class PredictiveCoding(TappedDynamics):
     layout : {"channels_last", "contiguous"}
         How maps lie in memory. Convolutions of 3x3 and 5x5 are faster in channels last, decoders
         with kernels of 10 and more (PVGG16's) contiguous; the numbers are the same.
-    fast : bool
+    fast : bool, optional
         Run rectified or linear transposed convolutions with kernels of at least 5 per stride
         through `neurodyn.convolutions.Kernel`: the same numbers up to rounding, in less time and
-        more memory (1.5 GB of spectra for PVGG16 in float32). Only while the gradients of their
+        more memory. None: those whose spectra take at most 128 MiB (two of PVGG16's, 155 MB in
+        float32); True: all (1.6 GB); False: none. Only on a CPU, and while the gradients of their
         weights are off: within ``gradient="none"``, or after ``decoders.requires_grad_(False)``.
     example : Tensor, optional
         A stimulus (sample, ...) to make the decoders from, now rather than at the first run; do
@@ -124,7 +126,7 @@ class PredictiveCoding(TappedDynamics):
         trainable: bool = False,
         detach_error: bool = False,
         layout: Literal["channels_last", "contiguous"] = "channels_last",
-        fast: bool = False,
+        fast: bool | None = None,
         example: Tensor | None = None,
         seed: int = 0,
     ) -> None:
@@ -147,7 +149,8 @@ class PredictiveCoding(TappedDynamics):
         self.decoders = nn.ModuleList(
             Unmade() if decoder is None else decoder for decoder in decoders or [None] * layers
         )
-        self.kernels = [Kernel() if fast else None for _ in range(layers)]
+        most = {None: SMALL, True: math.inf, False: 0}[fast]
+        self.kernels = [Kernel(most) for _ in range(layers)]
         self.update = update
         self.detach_error = detach_error
         self.error_scale = error_scale
@@ -223,13 +226,16 @@ class PredictiveCoding(TappedDynamics):
                 prediction, pull = pullback(self.decoders[n], e, self.kernels[n])
                 residual = prediction - below[n]
                 seen = residual.to(prediction.dtype)
+                del prediction  # a map of the layer below: not beside two more of them
                 gradient = pull(seen.detach() if self.detach_error else seen)
                 gradient = gradient.detach() if self.detach_error else gradient
                 correction[n] = plus(correction[n], -alpha[n] * self.scale[n], gradient)
+                del seen, gradient, pull
             elif feeds_back:
                 residual = predict(self.decoders[n], e, self.kernels[n]) - below[n]
             if feeds_back:
                 correction[n - 1] = plus(correction[n - 1], lam[n - 1], residual)
+                del residual
 
         derivative: list[Tensor] = []
         look_ahead = self.step if self.update == "sequential" else 0.0

@@ -83,17 +83,37 @@ class FixedSteps(Adapter):
         """Integrate from a point to the end of the grid, or for `stop_after` steps.
 
         A large state is stepped by a call of torchdiffeq for each step: within a call it holds the
-        first state, the last derivative and the last increment until the next step is made.
+        first state, the last derivative and the last increment until the next step is made. Euler's
+        are made here.
         """
         self.at, self.done = self.points.index(start.t), start.done
-        large = start.y.nbytes > LARGE and self.method not in MULTISTEP
-        self.one_by_one = large and not torch.is_grad_enabled()
+        large = start.y.nbytes > LARGE and not torch.is_grad_enabled()
+        if large and self.method == "euler" and len(self.layout.sizes) > 1:
+            return self.euler(start)
+        self.one_by_one = large and self.method not in MULTISTEP
         point = self.until_left(start)
         while self.one_by_one and self.at < len(self.points) - 1:
             if start.expendable:
                 start.y.set_(start.y.new_empty(0))  # type: ignore[call-overload]  # the callers hold it
             point = self.until_left(point)
         return point
+
+    def euler(self, start: Point) -> Point:
+        """Step as torchdiffeq's Euler does, each new state in the memory of its derivative.
+
+        Of more than one variable: there the derivative is a vector of its own.
+        """
+        y = start.y
+        while True:
+            t = torch.tensor(self.points[self.at], dtype=torch.float64, device=y.device)
+            try:
+                self.callback_step(t, y, t)
+            except SegmentEnd as reached:
+                return reached.point
+            if start.expendable and y is not start.y:
+                start.y.set_(start.y.new_empty(0))  # type: ignore[call-overload]  # the callers hold it
+            step = self.points[self.at] - self.points[self.at - 1]
+            y = self(t.to(y.dtype.to_real()), y).mul_(step).add_(y)
 
     def until_left(self, start: Point) -> Point:
         """Step on until a callback leaves, and return the point it left at.

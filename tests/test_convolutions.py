@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import neurodyn as nd
-from neurodyn.convolutions import Kernel, predict, pullback, spread, transposed
+from neurodyn.convolutions import Kernel, in_parts, predict, pullback, spread, transposed
 from neurodyn.decoders import reach
 from neurodyn.models.pvgg import pvgg16
 
@@ -101,7 +101,9 @@ def test_a_kept_kernel_gives_the_same(k, s, p, size, rectified):
 
 @pytest.mark.parametrize(("k", "s", "p", "size"), SIZES[:4])
 @pytest.mark.parametrize("autocast", [False, True])
-def test_in_half_precision_it_is_a_shuffled_convolution(k, s, p, size, autocast):
+@pytest.mark.parametrize("units", [False, True])
+def test_half_precision_with_and_without_matrix_units(k, s, p, size, autocast, units, monkeypatch):
+    monkeypatch.setattr("neurodyn.convolutions.multiplies_halves", lambda: units)
     g = layer(16, 17, k, s, p).requires_grad_(False).float()
     kernel = Kernel()
     state, exact = rand(2, 16, *size).float(), g
@@ -112,7 +114,8 @@ def test_in_half_precision_it_is_a_shuffled_convolution(k, s, p, size, autocast)
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         got, pull = pullback(g, state, kernel)
         pulled = pull(u)
-    assert kernel.form.dtype == got.dtype == torch.bfloat16 and pulled.dtype == state.dtype
+    assert kernel.form.dtype == (torch.bfloat16 if units else torch.complex64)
+    assert got.dtype == torch.bfloat16 and pulled.dtype == state.dtype
     for a, b in [(got, wanted), (pulled, wanted_pull)]:
         assert (a.float() - b).norm() < 0.01 * b.norm()
 
@@ -180,20 +183,55 @@ class Both(nn.Module):
 )
 @torch.no_grad()
 def test_small_and_odd_kernels_stay_as_they_are(g):
-    assert not Kernel.suits(g)
+    assert not Kernel().suits(g)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("part", [10**9, 50_000, 1])
+def test_large_weights_are_multiplied_in_parts(part, monkeypatch):
+    g = layer(40, 12, 6, 2, 2)
+    decoder, state, u = nn.Sequential(g, nn.ReLU()), rand(2, 40, 5, 6), rand(2, 12, 10, 12)
+    wanted, vjp = torch.func.vjp(decoder, state)
+    monkeypatch.setattr("neurodyn.convolutions.PART", part)
+    assert in_parts(g) == (part < 10**9)
+    got, pull = pullback(decoder, state)
+    torch.testing.assert_close(got, wanted, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(pull(u), vjp(u)[0], rtol=1e-12, atol=1e-12)
+    with torch.enable_grad():
+        assert not in_parts(g)
+
+
+@torch.no_grad()
+def test_no_more_spectra_are_kept_than_told():
+    g, state = layer(16, 20, 14, 2, 6), rand(1, 16, 5, 5)
+    kernel = Kernel()
+    predict(g, state, kernel)
+    assert Kernel(kernel.form.nbytes).suits(g) and not Kernel(kernel.form.nbytes - 1).suits(g)
+    assert pickle.loads(pickle.dumps(Kernel(7))).most == 7 and not Kernel(0).suits(g)
+
+
+def test_windows_are_transformed_some_at_a_time(monkeypatch):
+    g, state = layer(16, 16, 10, 2, 4).requires_grad_(False), rand(5, 16, 9, 9)
+    whole = predict(g, state, Kernel())
+    monkeypatch.setattr("neurodyn.convolutions.WINDOWS", 2)
+    torch.testing.assert_close(predict(g, state, Kernel()), whole, rtol=1e-12, atol=1e-12)
 
 
 def test_a_fast_network_gives_the_same():
     x = rand(2, 3, 32, 32, dtype=torch.float32)
     runs = []
-    for fast in (False, True):
+    for fast in (False, None, True):
         model = pvgg16(5, image_size=32, width=16, update="sequential", error=0.1, fast=fast)
+        if fast is None:
+            model.kernels = [Kernel(2**22) for _ in model.kernels]
         if fast:  # the first decoder's kernel is small
             for _ in range(2):  # a copy makes its own
                 model = copy.deepcopy(model)
         run = nd.integrate(model, x, [0.0, 1.0, 4.0], method="euler", gradient="none")
         runs.append([*run.states, run.readout])
-        made = [k is not None and k.form is not None for k in model.kernels]
-        assert made == ([False, True, True, True, True] if fast else [False] * 5)
-    for a, b in zip(*runs, strict=True):
-        assert (a - b).abs().max() <= 1e-5 * a.abs().max()
+        made = [k.form is not None for k in model.kernels]
+        assert made == {False: [False] * 5, None: [False, True, False, False, False],
+                        True: [False, True, True, True, True]}[fast]  # fmt: skip
+    for others in runs[1:]:
+        for a, b in zip(runs[0], others, strict=True):
+            assert (a - b).abs().max() <= 1e-5 * a.abs().max()

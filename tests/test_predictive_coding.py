@@ -1,6 +1,7 @@
 """Predictive coding on any network: the authors' outputs, plain loops and exact solutions."""
 
 import copy
+import gc
 import io
 import json
 import math
@@ -1103,3 +1104,23 @@ def test_rates_from_numpy_are_numbers():
         error=np.float32(0.1), trainable=True,
     )  # fmt: skip
     assert model.rates.raw.shape == (3, 1) and model.rates.error.shape == (1,)
+
+
+def test_while_a_large_state_is_stepped_nothing_else_of_its_size_is_held(monkeypatch):
+    monkeypatch.setattr("neurodyn.steps.LARGE", 0)
+    model, alive = authors("scaled")[1], []
+    x = rand(3, 3, 16, 16, seed=3)
+    size = sum(y[0].numel() for y in model.initial_state(model.drive(x))) * len(x) * 4
+
+    field = model.forward
+
+    def counted(t, state, drive):
+        gc.collect()
+        held = [y for y in gc.get_objects() if type(y) is torch.Tensor]
+        sizes = {y.untyped_storage().data_ptr(): y.untyped_storage().nbytes() for y in held}
+        alive.append(list(sizes.values()).count(size))
+        return field(t, state, drive)
+
+    model.forward = counted
+    nd.integrate(model, x, [0.0, 3.0], method="euler", gradient="none", record="readout")
+    assert alive == [1, 1, 1]
