@@ -5,6 +5,7 @@ from neurodyn.models.attention_resnet import attention_resnet50 as attention_res
 from neurodyn.models.chunk_learners import ChunkLearner as ChunkLearner
 from neurodyn.models.chunk_learners import ExemplarLearner as ExemplarLearner
 from neurodyn.models.continuous_rnn import ContinuousRNN as ContinuousRNN
+from neurodyn.models.decoding import load_decoders as load_decoders
 from neurodyn.models.efficientnet import efficientnet_b0 as efficientnet_b0
 from neurodyn.models.efficientnet_lite import efficientnet_lite0 as efficientnet_lite0
 from neurodyn.models.gaspnet import gaspnet as gaspnet

@@ -110,7 +110,7 @@ def pefficientnet_lite0(
         As of `pefficientnet_b0`; weights are those of `efficientnet_lite0`.
     pretrained : bool
         Load ImageNet's weights into the backbone, see `lite0_weights`. The decoders are untrained:
-        see `neurodyn.train.fit_reconstruction`.
+        see `neurodyn.models.train_decoders.train_decoders`.
 
     Returns
     -------

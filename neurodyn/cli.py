@@ -53,6 +53,7 @@ for name in study_names():
 train.command("neurodyn.models.train_predify:train_predify", name="predify")
 train.command("neurodyn.models.train_komplexnet:train_komplexnet", name="komplexnet")
 train.command("neurodyn.models.train_feedback:train_feedback", name="feedback")
+train.command("neurodyn.models.train_decoders:train_decoders", name="decoders")
 train.command("neurodyn.models.train_gaspnet:train_gaspnet", name="gaspnet")
 train.command("neurodyn.models.train_gattanet:train_gattanet", name="gattanet")
 sweep.command("neurodyn.models.sweep_grammar:sweep_grammar", name="agl")

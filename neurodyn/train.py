@@ -263,7 +263,7 @@ def run_epochs(
     data: Data,
     test: Data | None,
     *,
-    parameters: Iterable[nn.Parameter],
+    parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
     generator: torch.Generator,
     epochs: int,
     learning_rate: float,
@@ -277,13 +277,14 @@ def run_epochs(
     """Minimise a task's first quantity over `parameters`; return the means of all.
 
     A task returns sums over its batch: so the gradient does not depend on how devices share it.
+    Instead of parameters, groups of them may be given, with a learning rate "lr" each.
     With `one_cycle` the learning rate rises to its value and falls again over the whole training;
     `clip` is the largest norm of the gradient.
     """
     for name, value in {"epochs": epochs, "batch_size": batch_size}.items():
         if value < 1 or value != int(value):
             raise ValueError(f"{name} = {value!r} must be a whole number, 1 or more")
-    chosen = list(parameters)
+    chosen: list[Any] = list(parameters)
     recipe = {
         "seed": generator.initial_seed(),
         "learning_rate": learning_rate,
@@ -299,8 +300,9 @@ def run_epochs(
     table: list[list[list[float]]] = []
     with deterministic(), left_as_found(task):
         task.requires_grad_(False)
-        for parameter in chosen:
-            parameter.requires_grad_(True)
+        for group in chosen:
+            for parameter in group["params"] if isinstance(group, dict) else [group]:
+                parameter.requires_grad_(True)
         module, optimizer = fabric.setup(task, torch.optim.Adam(chosen, lr=learning_rate))
         batches = math.ceil(len(data[0]) / batch_size)
         rates = torch.optim.lr_scheduler.LambdaLR(

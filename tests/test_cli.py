@@ -93,6 +93,8 @@ def test_control_c_says_how_to_go_on(tmp_path: Path) -> None:
         (["run", "agl", "--seeds", "1"], "seeds must be a whole number from 2 up"),
         (["agl", "experiment", "--grammar", "Z", "--out", "here"], "grammar 'Z' is not one of A"),
         (["sweep", "agl", "--families", "transformer"], "family 'transformer' is not one of"),
+        (["train", "decoders", "--images", "nowhere"], "there is no folder nowhere"),
+        (["train", "decoders", "--images", ".", "--network", "vgg"], '"pvgg16", "pef'),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(
@@ -139,7 +141,7 @@ def test_errors_that_are_not_refusals_keep_their_trace(
 def test_help_and_version_come_from_the_functions(capsys: pytest.CaptureFixture) -> None:
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out.strip() == nd.__version__
-    for command in (["run", "predify"], ["train", "predify"]):
+    for command in (["run", "predify"], ["train", "predify"], ["train", "decoders"]):
         assert cli.main([*command, "--help"]) == 0
         page = capsys.readouterr().out
         for option in ("--out", "--seed", "--precision"):
