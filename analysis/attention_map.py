@@ -1,0 +1,108 @@
+"""The figure of attention over an image."""
+
+import matplotlib
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+
+from neurodyn.analysis.agreement_plots import draw
+from neurodyn.analysis.plots import STYLE
+
+
+def attention_map(
+    image: Float[np.ndarray, "y x"],
+    attention: Float[np.ndarray, "target rows columns"],
+    targets: Float[np.ndarray, "target 2"] | None = None,
+) -> Figure:
+    r"""Draw where some positions of an image attend to, the image on top of each map.
+
+    .. math:: N a_{ts}, \qquad \sum_s a_{ts} = 1
+
+    a is the attention of target t to source s, one of N positions: 1 is what each has where
+    attention is even. Colours are the same in all maps. What is dark in the image is drawn over
+    the map, what is light lets it through.
+
+    Parameters
+    ----------
+    image : array
+        Shape (y, x), from 0 (black) to 1 (white).
+    attention : array
+        Shape (target, rows, columns), one map for each target, that sums to 1: coarser than the
+        image, each cell covers its share of it.
+    targets : array, optional
+        Shape (target, 2): the row and column, in cells of the map, that attends; marked by a ring.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        7.2 inches wide at most: the image, and up to five maps in a row.
+
+    Raises
+    ------
+    ValueError
+        For arrays of another shape, for maps that do not sum to 1.
+
+    Examples
+    --------
+    >>> figure = attention_map(np.ones((8, 8)), np.full((2, 4, 4), 1 / 16))
+    >>> [axis.get_title() for axis in figure.axes][:3]
+    ['image', 'target 1', 'target 2']
+    """
+    image, attention = np.asarray(image, float), np.asarray(attention, float)
+    if image.ndim != 2 or attention.ndim != 3:
+        raise ValueError(
+            "attention_map needs an image (y, x) and maps (target, rows, columns), got the shapes "
+            f"{image.shape} and {attention.shape}"
+        )
+    if not (image.min() >= 0 and image.max() <= 1):
+        raise ValueError(f"image must be from 0 to 1, it is {image.min():g} to {image.max():g}")
+    if not np.allclose(attention.sum((1, 2)), 1, atol=1e-3) or (attention < 0).any():
+        raise ValueError(
+            "attention must be 0 or more and sum to 1 for each target, the sums are "
+            f"{attention.sum((1, 2)).tolist()}"
+        )
+    if targets is not None and np.shape(targets) != (len(attention), 2):
+        raise ValueError(f"targets must have the shape {(len(attention), 2)}, row and column each")
+    columns = min(len(attention) + 1, 6)
+    rows = -(-(len(attention) + 1) // columns)
+    relative = attention * attention[0].size
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(0.6 + 1.1 * columns, 0.25 + 1.1 * rows), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axis in axes:
+            axis.set_axis_off()
+        axes[0].set_axis_on()
+        draw(axes[0], image, cmap="gray", vmin=0, vmax=1).axes.set_title("image")
+        for k, (axis, weights) in enumerate(zip(axes[1:], relative, strict=False)):
+            axis.set_axis_on()
+            shown = overlay(axis, image, weights, float(relative.max()))
+            if targets is not None:
+                mark(axis, targets[k], weights.shape, image.shape)
+            axis.set_title(f"target {k + 1}" if len(attention) > 1 else "attention")
+        bar = figure.colorbar(shown, ax=axes, fraction=0.03, pad=0.02)
+        bar.set_label("attention (1: even)")
+    return figure
+
+
+def overlay(axis: Axes, image: np.ndarray, weights: np.ndarray, most: float) -> AxesImage:
+    """Draw a map over the whole image, and the image's ink on it."""
+    height, width = image.shape
+    shown = draw(
+        axis, weights, cmap="YlOrRd", vmin=0, vmax=most, interpolation="nearest",
+        extent=(-0.5, width - 0.5, height - 0.5, -0.5),
+    )  # fmt: skip
+    ink = np.zeros((*image.shape, 4))
+    ink[..., 3] = 1 - image
+    axis.imshow(ink, interpolation="nearest")
+    return shown
+
+
+def mark(axis: Axes, target: np.ndarray, cells: tuple[int, int], image: tuple[int, int]) -> None:
+    """Draw a ring around the middle of a cell."""
+    y, x = ((at + 0.5) * size / n - 0.5 for at, n, size in zip(target, cells, image, strict=True))
+    axis.plot(
+        x, y, marker="o", markersize=7, markerfacecolor="none", markeredgecolor="#0072B2",
+        markeredgewidth=1.4,
+    )  # fmt: skip
