@@ -41,7 +41,7 @@ for seed in range(3):
     network = feedback_net("pshallow", "digits", pretrained=True, seed=seed)
     for level in (0.4, 0.8):
         model = set_rates(network, rate.sel(seed=seed, noise=level))
-        images, labels = nd.stimuli.digits(split="test", n=32, noise=level, seed=1)
+        images, labels = nd.stimuli.digits(split="test", n=32, noise=level, seed=10_001)
         for solver, how in solvers.items():
             run = nd.simulate(model, images, range(11), record="readout", **how)
             right = run["logits"].argmax("category") == xr.DataArray(labels, dims="sample")
