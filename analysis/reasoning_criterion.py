@@ -183,7 +183,7 @@ def images_to_criterion(accuracy: xr.DataArray, *, run: int = RUN) -> xr.Dataset
         k = np.maximum(passed.argmax(-1), 1)[..., None]  # the first that is enough, or the second
         low, high = (np.take_along_axis(a, i, -1)[..., 0] for i in (k - 1, k))
         rise = np.where(high > low, high - low, 1)
-        part = np.where(passed[..., 0], 0.0, (criterion - low) / rise)
+        part = np.where(passed[..., 0], 0.0, np.clip((criterion - low) / rise, 0.0, 1.0))
         reached = sizes[k - 1][..., 0] * (sizes[k] / sizes[k - 1])[..., 0] ** part
         return np.where(np.isnan(a).any(-1), np.nan, np.where(passed.any(-1), reached, np.inf))
 

@@ -26,9 +26,9 @@ def test_list_in_a_process_of_its_own() -> None:
     assert result.returncode == 0
     lines = result.stdout.splitlines()
     names = ["agl", "feedback", "gaspnet", "gattanet", "komplexnet", "predify"]
-    names.append("predify-robustness")
+    names += ["predify-robustness", "svrt"]
     assert [line.split()[0] for line in lines] == names
-    assert lines[-2].startswith("predify             Accuracy on noisy digits over time")
+    assert lines[-3].startswith("predify             Accuracy on noisy digits over time")
 
 
 def test_run_in_a_process_of_its_own(tmp_path: Path) -> None:
@@ -91,6 +91,7 @@ def test_control_c_says_how_to_go_on(tmp_path: Path) -> None:
         (["run", "predify", "--device", "abacus"], "device 'abacus' cannot be used here"),
         (["run", "predify", "--out", "file/below"], "file"),
         (["run", "agl", "--seeds", "1"], "seeds must be a whole number from 2 up"),
+        (["run", "svrt", "--images", "500"], "images must be two or more that differ"),
         (["agl", "experiment", "--grammar", "Z", "--out", "here"], "grammar 'Z' is not one of A"),
         (["sweep", "agl", "--families", "transformer"], "family 'transformer' is not one of"),
         (["train", "decoders", "--images", "nowhere"], "there is no folder nowhere"),

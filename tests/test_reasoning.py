@@ -436,3 +436,11 @@ def test_gap_between_items_is_paired_over_seeds():
     assert np.allclose(found.accuracy.sel(items="new"), new.mean(-1))
     with pytest.raises(ValueError, match="train and new"):
         generalisation(correct.assign_coords(items=["old", "new"]))
+
+
+def test_a_small_rise_that_does_not_pass_is_no_number_of_images():
+    accuracy = xr.DataArray(
+        [[[[0.5]], [[0.5 + 1e-6]]]], dims=("problem", "images", "model", "seed"),
+        coords={"problem": [1], "images": [500, 4000], "model": ["a"]},
+    )  # fmt: skip
+    assert np.isinf(images_to_criterion(accuracy).images_needed).all()

@@ -1,0 +1,207 @@
+"""One network that learns a problem of visual reasoning: its images, training and test."""
+
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor, nn
+
+import neurodyn as nd
+from neurodyn.cells import cell
+from neurodyn.models.attention_resnet import attention_resnet18, attention_resnet50
+from neurodyn.models.resnet import resnet18, resnet50
+from neurodyn.models.train_komplexnet import generator
+from neurodyn.recurrent_attention import Attended, RecurrentAttention
+from neurodyn.stimuli.svrt.generate import generate
+from neurodyn.train import Classification, checksum, make_fabric, run_epochs
+
+BACKBONES = {"resnet18": (resnet18, attention_resnet18), "resnet50": (resnet50, attention_resnet50)}
+PLACES: dict[str, tuple[Any, int]] = {
+    "spatial": ("spatial", 2), "feature": ("feature", 3), "feature-last": ("feature", 4),
+}  # fmt: skip
+"""The kind of attention, and after which stage it stands."""
+NETWORKS = tuple(
+    name for depth in BACKBONES for name in (depth, *(f"{depth}-{place}" for place in PLACES))
+)
+STREAMS = {"validation": 1_000_000, "test": 1_000_001}
+"""Seeds of the images that no network learns from; those of training are below."""
+TIMES = (0.0, 1.0, 2.0, 4.0)
+SOLVERS: dict[str, dict[str, Any]] = {
+    "euler": {"method": "euler"}, "adaptive": {"method": "bosh3", "rtol": 1e-3, "atol": 1e-3},
+}  # fmt: skip
+AT_ONCE = 250  # test images; those of a batch share their adaptive steps
+PIECE = 4096  # images made at a time
+
+
+def kept(
+    folder: Path, problem: int, n: int, size: int, seed: int
+) -> tuple[UInt8[Tensor, "image y x"], Int[Tensor, " image"]]:
+    """Return the ink (0 or 1) and labels of the first n images of a stream, made once."""
+
+    def compute() -> xr.Dataset:
+        bits, labels = [], []
+        for start in range(0, n, PIECE):
+            data = generate(problem, min(PIECE, n - start), size=size, seed=seed, start=start)
+            bits.append(np.packbits(data["image"].values == 0, axis=2))
+            labels.append(data["label"].values)
+        return xr.Dataset(
+            {
+                "ink": (("image", "y", "byte"), np.concatenate(bits)),
+                "label": ("image", np.concatenate(labels)),
+            }
+        )
+
+    about = {"problem": problem, "n": n, "size": size, "seed": seed, "neurodyn": nd.__version__}
+    found = cell(folder / f"{problem}-{seed}-{size}-{n}.nc", about, compute)
+    ink = np.unpackbits(found["ink"].values, axis=2, count=size)
+    return torch.from_numpy(ink), torch.from_numpy(found["label"].values)
+
+
+def untrained(name: str, size: int, width: int, seed: int) -> nn.Module:
+    """Return a network before training, for grey images of two classes."""
+    depth, _, place = name.partition("-")
+    plain, attended = BACKBONES[depth]
+    if not place:
+        network: nn.Module = plain(2, channels=1, width=width, seed=seed)
+    else:
+        attention, stage = PLACES[place]
+        network = attended(
+            2, attention=attention, stage=stage, dropout=0.0, image_size=size, width=width,
+            seed=seed,
+        )  # fmt: skip
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+class Drawn(nn.Module):
+    """`Classification` of images that lie where the network is, asked for by number.
+
+    In evaluation mode a number is that of a held-out image. In training it is a place in the
+    stretch of the order that is under way: so that stretches are equally long for all sets, and an
+    interrupted training goes on with the next.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The network.
+    train, held_out : tuple of two Tensors
+        Ink and labels.
+    order : Tensor
+        Numbers of training images, as they are to be seen.
+    stretch : int
+        How many of them are seen between two looks at the held-out images.
+    """
+
+    train_ink: Tensor
+    train_label: Tensor
+    ink: Tensor
+    label: Tensor
+    order: Tensor
+    seen: Tensor
+
+    def __init__(
+        self, model: nn.Module, train: tuple[Tensor, Tensor], held_out: tuple[Tensor, Tensor],
+        order: Int[Tensor, " place"], stretch: int,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.task, self.stretch = Classification(model), stretch
+        for name, tensor in zip(
+            ("train_ink", "train_label", "ink", "label", "order"), (*train, *held_out, order),
+            strict=True,
+        ):  # fmt: skip
+            self.register_buffer(name, tensor, persistent=False)
+        self.register_buffer("seen", torch.tensor(0))
+        self.register_buffer("known", torch.tensor(checksum((*train, order))))  # by a checkpoint
+
+    def forward(self, numbers: Int[Tensor, " sample"]) -> Float[Tensor, " quantity"]:
+        """Return sums over a batch: cross-entropy and right answers."""
+        if not self.training:
+            return self.task(shown(self.ink[numbers]), self.label[numbers])
+        which = self.order[self.seen - self.seen % self.stretch + numbers]
+        self.seen += len(numbers)
+        return self.task(shown(self.train_ink[which]), self.train_label[which])
+
+
+def shown(ink: UInt8[Tensor, "sample y x"]) -> Float[Tensor, "sample 1 y x"]:
+    """Return images as networks see them."""
+    return ink[:, None].float()
+
+
+def order_of(n: int, places: int, seed: int) -> Int[Tensor, " place"]:
+    """Return numbers of n images, pass after pass in new orders; the last may be cut short.
+
+    Examples
+    --------
+    >>> order_of(3, 8, seed=0).bincount()
+    tensor([2, 3, 3])
+    """
+    draws = generator(seed)
+    passes = [torch.randperm(n, generator=draws) for _ in range(-(-places // n))]
+    return torch.cat(passes)[:places]
+
+
+def one_cell(
+    folder: Path, most: int, recipe: dict[str, Any], problem: int, n: int, name: str, seed: int
+) -> xr.Dataset:
+    """Return what one network reached, trained now or found."""
+    place = folder / "cells" / f"{problem}-{n}-{name}-{seed}.nc"
+    about = recipe | {"problem": problem, "images": n, "model": name, "seed": seed}
+    found = cell(place, about, partial(train, folder / "images", most, about, place))
+    place.with_suffix(".ckpt").unlink(missing_ok=True)
+    return found
+
+
+def train(folder: Path, most: int, about: dict[str, Any], place: Path) -> xr.Dataset:
+    """Train and test one network."""
+    begun = time.perf_counter()
+    problem, n, size, seed = (about[name] for name in ("problem", "images", "size", "seed"))
+    ink, labels = kept(folder, problem, most, size, seed)
+    held_out = kept(folder, problem, about["validation"], size, STREAMS["validation"])
+    model = untrained(about["model"], size, about["width"], seed)
+    seen = about["updates"] * about["batch_size"]
+    stretch = seen // about["points"]
+    order = order_of(n, seen, seed)
+    task = Drawn(model, (ink[:n], labels[:n]), held_out, order, stretch)
+    fabric = make_fabric(about["accelerator"], 1, about["precision"])
+    table = run_epochs(
+        task, (torch.arange(stretch),), (torch.arange(about["validation"]),),
+        parameters=model.parameters(), generator=generator(seed), epochs=about["points"],
+        learning_rate=about["learning_rate"], batch_size=about["batch_size"],
+        path=place.with_suffix(".ckpt"), fabric=fabric, progress=False, one_cycle=True, clip=2.0,
+    )  # fmt: skip
+    test = kept(folder, problem, about["test"], size, STREAMS["test"])
+    found = measured(model.to(fabric.device), *test)
+    every = about["updates"] // about["points"]
+    found = found.assign_coords(update=every * np.arange(1, about["points"] + 1))
+    found["training"], found["validation"] = (("update", table[:, k, 1]) for k in (0, 1))
+    return found.assign(passes=seen / n, duration=time.perf_counter() - begun)
+
+
+@torch.no_grad()
+def measured(model: nn.Module, ink: Tensor, labels: Tensor) -> xr.Dataset:
+    """Return the share of right answers; of networks with attention also over time."""
+    device = next(model.parameters()).device
+    moving = None
+    if isinstance(model, Attended):
+        moving = RecurrentAttention(model.backbone, model.tap, model.attention)
+    right, over_time = 0, torch.zeros(len(SOLVERS), len(TIMES), dtype=torch.int64)
+    calls = [0] * len(SOLVERS)
+    for some, label in zip(ink.split(AT_ONCE), labels.split(AT_ONCE), strict=True):
+        images = shown(some.to(device))
+        right += int((model(images).argmax(-1).cpu() == label).sum())
+        for k, how in enumerate(SOLVERS.values() if moving is not None else ()):
+            assert moving is not None
+            run = nd.integrate(moving, images, TIMES, gradient="none", record="readout", **how)
+            assert run.readout is not None
+            over_time[k] += (run.readout.argmax(-1).cpu() == label).sum(1)
+            calls[k] += run.stats.evaluations
+    found = xr.Dataset({"accuracy": right / len(labels)})
+    found = found.assign_coords(solver=list(SOLVERS), time=list(TIMES))
+    if moving is not None:
+        found["over_time"] = ("solver", "time"), over_time.numpy() / len(labels)
+        found["nfe"] = "solver", np.array(calls, float)
+    return found
