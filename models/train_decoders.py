@@ -1,6 +1,7 @@
 """How decoders of the deep networks learn to reconstruct, on any folder of images."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -16,6 +17,7 @@ from neurodyn.models.pefficientnet import pefficientnet_b0, pefficientnet_lite0
 from neurodyn.models.presnet import presnet18
 from neurodyn.models.pvgg import pvgg16
 from neurodyn.models.train_komplexnet import generator, store
+from neurodyn.stimuli.recipe import real
 from neurodyn.train import make_fabric, run_epochs
 
 Network = Literal["pvgg16", "pefficientnet_b0", "pefficientnet_lite0", "presnet18"]
@@ -142,7 +144,7 @@ def train_decoders(
         If there is no such folder or file of weights.
     ValueError
         If an image cannot be read, if there are fewer than two, if the network is not known or
-        has no weights of that kind, or a number is out of range.
+        has no weights of that kind, a number is out of range, or the loss is not finite.
     ImportError
         Without Lightning Fabric, or without the package with pretrained weights.
 
@@ -160,17 +162,22 @@ def train_decoders(
     """
     if network not in NETWORKS:
         raise ValueError(f"network {network!r} is not one of {', '.join(NETWORKS)}")
-    for what, number in (("crops", crops), ("epochs", epochs), ("batch_size", batch_size)):
-        if number < 1 or number != int(number):
-            raise ValueError(f"{what} = {number!r} must be a whole number, 1 or more")
-    if not 0 < held_out < 1:
-        raise ValueError(f"held_out = {held_out} must lie between 0 and 1")
     build, usual, colours = NETWORKS[network]
     size = usual if size is None else size
+    counts = {"crops": crops, "epochs": epochs, "batch_size": batch_size, "size": size}
+    counts |= {} if classes is None else {"classes": classes}
+    for what, count in counts.items():
+        if not real(count, 1, math.inf) or count != int(count):
+            raise ValueError(f"{what} = {count!r} must be a whole number, 1 or more")
+    if not 0 < held_out < 1:
+        raise ValueError(f"held_out = {held_out} must lie between 0 and 1")
     colours = (mean or colours[0], std or colours[1])
-    if shrinkage < 0:
+    if not 0 <= shrinkage < math.inf:
         raise ValueError(f"shrinkage = {shrinkage} must be 0 or more")
-    if len(colours[0]) != 3 or len(colours[1]) != 3 or min(colours[1]) <= 0:
+    if not 0 < learning_rate < math.inf:
+        raise ValueError(f"learning_rate = {learning_rate} must be above 0")
+    finite = all(math.isfinite(value) for colour in colours for value in colour)
+    if len(colours[0]) != 3 or len(colours[1]) != 3 or not finite or min(colours[1]) <= 0:
         raise ValueError(
             f"mean = {colours[0]} and std = {colours[1]} must be three numbers each, std above 0"
         )

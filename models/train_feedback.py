@@ -1,34 +1,26 @@
 """How the weights and the rates of the studies on feedback are made."""
 
+import hashlib
 import json
-import time
+import math
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 import xarray as xr
-from torch import Tensor, nn
+from safetensors import SafetensorError, safe_open
 
 import neurodyn as nd
-from neurodyn.cells import cell, in_processes
-from neurodyn.feedback_ablation import rates_of
-from neurodyn.models.feedback_nets import (
-    START,
-    Network,
-    Pictures,
-    check_names,
-    feedback_net,
-    pictures,
-    stem,
-    with_rates,
-)
-from neurodyn.models.over_time import OverTime, RatesByNoise
-from neurodyn.models.train_komplexnet import generator, load, store
-from neurodyn.rates import Rates
-from neurodyn.stimuli.digits import NOISE
-from neurodyn.train import Classification, Reconstruction, make_fabric, run_epochs
+from neurodyn.cells import cell, in_processes, read
+from neurodyn.models.feedback_nets import Network, Pictures, check_names, feedback_net, stem
+from neurodyn.models.feedback_stages import train_stage
+from neurodyn.models.train_komplexnet import load
+from neurodyn.stimuli.recipe import number, real, whole
 
+SEEDS = 10_000
+"""Training seeds are below it: tests draw their noise with the training seed and 10,000."""
 TERMS = ["feedforward", "feedback", "memory", "error"]
 
 
@@ -76,7 +68,8 @@ def train_feedback(
 
     The noise levels of one network learn side by side, in one batch: each has its own images and
     rates, and nothing else would be different one by one. Each stage is kept as it is finished,
-    and each epoch of it; the same command goes on from there.
+    and each epoch of it; the same command goes on from there. With another setting a stage and
+    those behind it are trained anew; other networks, images and seeds are added to ``rates.nc``.
 
     Parameters
     ----------
@@ -86,7 +79,8 @@ def train_feedback(
     networks, data : tuple of str
         As `feedback_net` takes them.
     seeds : tuple of int
-        Of untrained weights, the order of images, and noise.
+        Of untrained weights, the order of images, and noise, below 10,000: what the study tests
+        has noise drawn with the seed + 10,000, never that of training.
     gaussian, salt_pepper : tuple of float
         Levels: standard deviations, and probabilities. 0 is the clean image.
     images, epochs, decoder_epochs : int
@@ -108,26 +102,28 @@ def train_feedback(
     workers : int
         Networks trained side by side, each in a process with one core.
     accelerator, precision
-        Lightning Fabric's.
+        Lightning Fabric's. Each network trains on one device; all `workers` share it.
 
     Returns
     -------
     Dataset
         "rate" (network, data, seed, noise_type, noise, term, layer), as of `rates_of`, NaN where
         there is none; "loss" in nats and "accuracy" (..., time = 0 and T), means over the last
-        pass through the training images; "duration" of all stages in seconds.
+        pass through the training images; "duration" of all stages in seconds, of each without
+        what was before an interruption. All that ``rates.nc`` holds, from earlier commands too.
 
     Raises
     ------
     ValueError, FileNotFoundError
-        If something given is not known, or Fashion-MNIST is not installed.
+        If something given is not known or out of range, if ``rates.nc`` has other networks, of
+        another recipe, if a loss is not finite, or Fashion-MNIST is not installed.
 
     Notes
     -----
-    More `rate_epochs` go on from those that were kept. With T = 5 and the differential equation,
-    the shallow network's first layer acts on the last three losses only: what changes there needs
-    two steps to arrive at the top. The same seed gives the same numbers on one kind of machine; on
-    a GPU the last digits differ from run to run.
+    More `rate_epochs` go on from those that were kept, fewer are refused. With T = 5 and the
+    differential equation, the shallow network's first layer acts on the last three losses only:
+    what changes there needs two steps to arrive at the top. The same seed gives the same numbers
+    on one kind of machine; on a GPU the last digits differ from run to run.
 
     References
     ----------
@@ -139,13 +135,30 @@ def train_feedback(
     for network in networks:
         for name in data:
             check_names(network, name)
+    for seed in seeds:
+        whole("seeds", seed, 0, SEEDS - 1)
+    for what, levels, most in (("gaussian", gaussian, math.inf), ("salt_pepper", salt_pepper, 1)):
+        for level in levels:
+            number(what, level, 0, most)
     noises = [("gaussian", float(x)) for x in gaussian]
     noises += [("salt_pepper", float(x)) for x in salt_pepper]
     if not noises or len(set(noises)) < len(noises):
         raise ValueError(f"noise levels must be one or more, none of them twice; got {noises}")
-    for what, count in (("images", images), ("rate_images", rate_images), ("steps", steps)):
-        if count < 1:
-            raise ValueError(f"{what} must be a whole number from 1 up, not {count!r}")
+    if update not in ("simultaneous", "sequential"):
+        raise ValueError(f"update {update!r} is not one of simultaneous, sequential")
+    for what, count in {
+        "images": images, "rate_images": rate_images, "steps": steps, "epochs": epochs,
+        "decoder_epochs": decoder_epochs, "supervised_epochs": supervised_epochs,
+        "rate_epochs": rate_epochs, "batch_size": batch_size, "rate_batch_size": rate_batch_size,
+        "workers": workers,
+    }.items():  # fmt: skip
+        whole(what, count, 1)
+    for what, rate in {
+        "learning_rate": learning_rate, "supervised_learning_rate": supervised_learning_rate,
+        "rate_learning_rate": rate_learning_rate,
+    }.items():  # fmt: skip
+        if not real(rate, 0, math.inf) or not 0 < rate < math.inf:
+            raise ValueError(f"{what} must be a number above 0, got {rate!r}")
     common = {
         "accelerator": accelerator, "precision": precision, "images": images,
         "neurodyn_version": nd.__version__, "torch_version": str(torch.__version__),
@@ -165,17 +178,50 @@ def train_feedback(
     if not supervised:
         del recipe["supervised"]
     folder = Path(out)
-    jobs = [
-        partial(train_network, folder, network, name, seed, recipe)
-        for network in networks for name in data for seed in seeds
-    ]  # fmt: skip
-    found = in_processes(jobs, workers)
+    kept = folder / f"rates{'-supervised' * supervised}.nc"
+    asked = list(product(networks, data, seeds))
+    other_networks(kept, asked, recipe)  # refused before, and read after the training
+    found = in_processes([partial(train_network, folder, *one, recipe) for one in asked], workers)
+    found += other_networks(kept, asked, recipe)
     layers = list(dict.fromkeys(name for each in found for name in each.layer.values.tolist()))
-    whole = xr.merge(found, join="outer", compat="no_conflicts", combine_attrs="drop_conflicts")
-    whole = whole.reindex(network=list(networks), data=list(data), layer=layers, term=TERMS)
-    whole.attrs = {"config": json.dumps(recipe, sort_keys=True), "neurodyn_version": nd.__version__}
-    nd.save(whole, folder / f"rates{'-supervised' * supervised}.nc")
-    return whole
+    both = xr.merge(found, join="outer", compat="no_conflicts", combine_attrs="drop_conflicts")
+    order = {
+        axis: list(dict.fromkeys(each[axis].item() for each in found))
+        for axis in ("network", "data")
+    }
+    both = both.reindex(order | {"layer": layers, "term": TERMS})
+    both.attrs = {"config": json.dumps(recipe, sort_keys=True), "neurodyn_version": nd.__version__}
+    nd.save(both, kept)
+    return both
+
+
+def other_networks(
+    path: Path, asked: list[tuple[Network, Pictures, int]], recipe: dict[str, dict[str, Any]]
+) -> list[xr.Dataset]:
+    """Return the networks of an earlier command that this one does not train, one by one."""
+    found = read(path)
+    if found is None:
+        return []
+    axes = ("network", "data", "seed")
+    there = product(*(found[axis].values.tolist() for axis in axes))
+    others = [
+        found.sel({axis: [value] for axis, value in zip(axes, one, strict=True)})
+        for one in there if one not in asked
+    ]  # fmt: skip
+    others = [one for one in others if one.duration.notnull().all()]
+    theirs, ours = json.loads(found.attrs.get("config", "{}")), json.loads(json.dumps(recipe))
+    differ = [
+        f"{stage}: {name} = {theirs.get(stage, {}).get(name)}, not {value}"
+        for stage, settings in ours.items() for name, value in settings.items()
+        if theirs.get(stage, {}).get(name) != value
+    ]  # fmt: skip
+    if others and differ:
+        names = ", ".join(stem(*(one[axis].item() for axis in axes)) for one in others)
+        raise ValueError(
+            f"{path} has {names} of another recipe ({'; '.join(differ)}); give another `out`, the "
+            "same settings, or move that file away"
+        )
+    return others
 
 
 def train_network(
@@ -193,111 +239,34 @@ def train_network(
         weights = folder / f"{name}{way}.safetensors"
         if stage == "backbone":
             weights = place.with_suffix(".safetensors")
-        fitting = recipe["backbone"] | settings | {"path": place.with_suffix(".ckpt")}
+        if stage != "rates" and not holds(weights, about):
+            place.unlink(missing_ok=True)  # measured, but no longer there: once more
+        fitting = recipe["backbone"] | settings | {"path": checkpoint(place, about)}
         work = partial(train_stage, model, stage, weights, dict(about), fitting)
         last = cell(place, about, work)
         load(model, weights)  # half precision: later stages go on from what ships
         seconds += last.duration.item()
-    told = {"long_name": "duration of all stages", "units": "s"}
+    told = {"long_name": "duration of all stages, each in its last run", "units": "s"}
     last = last.assign(duration=((), seconds, told))
     last.attrs = {}
-    whole = {"network": [network], "data": [data], "seed": [seed]}
-    return last.expand_dims(whole).transpose(*whole, ...)
+    axes = {"network": [network], "data": [data], "seed": [seed]}
+    return last.expand_dims(axes).transpose(*axes, ...)
 
 
-def train_stage(
-    model: nd.PredictiveCoding, stage: str, weights: Path, about: dict[str, Any],
-    fitting: dict[str, Any],
-) -> xr.Dataset:  # fmt: skip
-    """Train one stage of a network and keep the weights; return what was measured."""
-    begun = time.perf_counter()
-    images, labels = pictures(about["data"], "train", fitting["images"])
-    train = {
-        "backbone": train_backbone, "decoders": train_decoders,
-        "supervised": train_supervised, "rates": train_rates,
-    }[stage]  # fmt: skip
-    measured = train(model, images, labels, fitting | {"seed": about["seed"]})
-    if stage != "rates":
-        store(model, weights, about)
-    seconds = time.perf_counter() - begun
-    print(f"{about['network']} {about['data']} {about['seed']}: {stage} in {seconds:.0f} s")
-    return measured.assign(duration=seconds)
+def checkpoint(place: Path, about: dict[str, Any]) -> Path:
+    """Return where a stage of this recipe keeps its epochs; more of the rates' go on from fewer."""
+    recipe = dict(about)
+    if "rates" in recipe:
+        recipe["rates"] = {k: v for k, v in recipe["rates"].items() if k != "epochs"}
+    text = json.dumps(recipe, sort_keys=True)
+    return place.with_name(f"{place.stem}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.ckpt")
 
 
-def fit(
-    task: nn.Module, data: tuple[Tensor, ...], parameters: list[nn.Parameter],
-    fitting: dict[str, Any], one_cycle: bool = True,
-) -> list[float]:  # fmt: skip
-    """Minimise a task; return its quantities in the last pass."""
-    curve = run_epochs(
-        task, data, None, parameters=parameters, generator=generator(fitting["seed"]),
-        epochs=fitting["epochs"], learning_rate=fitting["learning_rate"],
-        batch_size=fitting["batch_size"], path=fitting["path"], progress=False,
-        fabric=make_fabric(fitting["accelerator"], 1, fitting["precision"]),
-        one_cycle=one_cycle, clip=2.0 if one_cycle else None,
-    )  # fmt: skip
-    return curve[-1, 0].tolist()
-
-
-def train_backbone(
-    model: nd.PredictiveCoding, images: Tensor, labels: Tensor, fitting: dict[str, Any]
-) -> xr.Dataset:
-    """Train the feed-forward network to classify."""
-    task = Classification(model.backbone)
-    loss, accuracy = fit(task, (images, labels), list(model.backbone.parameters()), fitting)
-    return xr.Dataset({"loss": loss, "accuracy": accuracy})
-
-
-def train_decoders(
-    model: nd.PredictiveCoding, images: Tensor, labels: Tensor, fitting: dict[str, Any]
-) -> xr.Dataset:
-    """Train the decoders to reconstruct feed-forward activities."""
-    row = fit(Reconstruction(model), (images,), list(model.decoders.parameters()), fitting)
-    return xr.Dataset({"loss": row[0]})
-
-
-def train_supervised(
-    model: nd.PredictiveCoding, images: Tensor, labels: Tensor, fitting: dict[str, Any]
-) -> xr.Dataset:
-    """Train backbone and decoders to classify over time, with rates at thirds and .01."""
-    count = len(model.taps.names)
-    moving = with_rates(model, Rates(1 / 3, 1 / 3, 0.01, count))
-    moving.update = fitting["update"]
-    weights = [*model.backbone.parameters(), *model.decoders.parameters()]
-    row = fit(OverTime(moving, fitting["steps"]), (images[:, None], labels), weights, fitting)
-    return xr.Dataset({"loss": row[0], "accuracy": ("time", row[2:])})
-
-
-def train_rates(
-    model: nd.PredictiveCoding, images: Tensor, labels: Tensor, fitting: dict[str, Any]
-) -> xr.Dataset:
-    """Train rates alone, for each type and level of noise."""
-    noises, count = fitting["noises"], fitting["noisy_images"]
-    again = torch.arange(count) % len(images)
-    shown = images[again]
-    noisy = torch.stack([NOISE[kind](shown, x, seed=fitting["seed"]) for kind, x in noises], 1)
-    rates = RatesByNoise(len(noises), len(model.taps.names))
-    moving = with_rates(model, Rates(*START, len(model.taps.names)))
-    moving.update = fitting["update"]
-    task = OverTime(moving, fitting["steps"], rates)
-    row = fit(task, (noisy, labels[again]), list(rates.parameters()), fitting, one_cycle=False)
-    loss, *accuracy = torch.tensor(row[1:], dtype=torch.float64).view(3, len(noises)).tolist()
-    cells = []
-    with torch.no_grad():
-        values = [torch.stack(tuple(part), 1).tolist() for part in rates()]
-    for k, (kind, level) in enumerate(noises):
-        beta, lam, alpha = (value[k] for value in values)
-        learnt = with_rates(model, Rates(beta, lam, alpha, len(model.taps.names)))
-        one = xr.Dataset(
-            {
-                "rate": rates_of(learnt),
-                "loss": ((), loss[k], {"long_name": "cross-entropy", "units": "nat"}),
-                "accuracy": (
-                    "time", [part[k] for part in accuracy],
-                    {"long_name": "proportion classified correctly, in training", "units": "1"},
-                ),
-            },
-            {"time": ("time", [0.0, float(fitting["steps"])], {"units": "published step"})},
-        )  # fmt: skip
-        cells.append(one.expand_dims(noise_type=[kind], noise=[level]))
-    return xr.merge(cells, join="outer", compat="no_conflicts")
+def holds(weights: Path, about: dict[str, Any]) -> bool:
+    """Return whether a file has the weights of this very training."""
+    try:
+        with safe_open(weights, "pt") as file:
+            theirs = json.loads((file.metadata() or {}).get("neurodyn", "null"))
+    except (OSError, SafetensorError):
+        return False
+    return bool(theirs == about)

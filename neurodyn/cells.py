@@ -116,14 +116,16 @@ def in_processes(jobs: Sequence[Callable[[], Result]], workers: int) -> list[Res
     jobs : sequence of callable
         Functions of modules, or partials of them, that can be pickled, as what they return.
     workers : int
-        How many processes; with 1, no process is made.
+        How many processes; with 1, no process is made, and one job follows the other.
 
     Raises
     ------
     RuntimeError
         If a process ended by itself.
     KeyboardInterrupt
-        As `in_parallel`.
+        At once: the jobs under way are ended, and keep only what they have written.
+    Exception
+        Whatever a job raises, as `in_parallel`.
 
     Examples
     --------
@@ -131,38 +133,56 @@ def in_processes(jobs: Sequence[Callable[[], Result]], workers: int) -> list[Res
     [1, 2]
     """
     if workers == 1:
-        return in_parallel(jobs, 1)
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=quiet)
+        return one_by_one(jobs)
+    end, told = get_context("spawn").Pipe(duplex=False)  # what closes `told` ends the processes
+    pool = ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), initializer=quiet, initargs=(end,)
+    )
     before = {name: os.environ.get(name) for name in THREADS}
     os.environ.update(dict.fromkeys(THREADS, "1"))  # read when a process loads the libraries
     try:
-        return collected(pool, jobs)
+        return collected(pool, jobs, told.close)
     except BrokenProcessPool as error:
         raise RuntimeError(
             "a process ended by itself: is there memory enough, and does the script that started "
             'this begin its work below if __name__ == "__main__"? With workers=1 none is made.'
         ) from error
     finally:
+        end.close()
+        told.close()
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def quiet() -> None:
+def one_by_one(jobs: Sequence[Callable[[], Result]]) -> list[Result]:
+    """Run jobs one after the other on one core, where Ctrl-C reaches them."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return [job() for job in tqdm(jobs, unit="cell")]
+    finally:
+        torch.set_num_threads(threads)
+
+
+def quiet(end: connection.Connection) -> None:
     """Let one process use one core, leave Ctrl-C to the one that started it, and end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    tqdm.set_lock(threading.RLock())  # its own would be reported as leaked by a process that ends
+    threading.Thread(target=end_with_parent, args=(end,), daemon=True).start()
 
 
-def end_with_parent() -> None:
-    """Wait for the process that started this one to end, however it does, and end too."""
+def end_with_parent(end: connection.Connection) -> None:
+    """Wait for the process that started this one to end, however it does, or to say so."""
     parent = parent_process()
     assert parent is not None
-    connection.wait([parent.sentinel])
+    connection.wait([parent.sentinel, end])
     os._exit(1)
 
 
-def collected(pool: Executor, jobs: Sequence[Callable[[], Result]]) -> list[Result]:
+def collected(
+    pool: Executor, jobs: Sequence[Callable[[], Result]], stop: Callable[[], None] | None = None
+) -> list[Result]:
     """Return what the jobs return, in their order, with a progress bar; then close the pool."""
     try:
         with tqdm(total=len(jobs), unit="cell") as bar:
@@ -170,6 +190,10 @@ def collected(pool: Executor, jobs: Sequence[Callable[[], Result]]) -> list[Resu
             for future in as_completed(futures):
                 future.result()
                 bar.update()
+    except KeyboardInterrupt:
+        if stop is not None:
+            stop()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
     return [future.result() for future in futures]

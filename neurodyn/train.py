@@ -279,7 +279,8 @@ def run_epochs(
     A task returns sums over its batch: so the gradient does not depend on how devices share it.
     Instead of parameters, groups of them may be given, with a learning rate "lr" each.
     With `one_cycle` the learning rate rises to its value and falls again over the whole training;
-    `clip` is the largest norm of the gradient.
+    `clip` is the largest norm of the gradient. An epoch whose loss is not finite is an error, and
+    is not kept.
     """
     for name, value in {"epochs": epochs, "batch_size": batch_size}.items():
         if value < 1 or value != int(value):
@@ -335,6 +336,13 @@ def run_epochs(
                 ]
                 if test is not None:
                     row.append(evaluate(module, test, batch_size, fabric))
+                for split, (loss, *_) in zip(("training", "test"), row, strict=False):
+                    if not math.isfinite(loss):
+                        raise ValueError(
+                            f"the {split} loss of epoch {len(table) + 1} is {loss}: give a smaller "
+                            f"learning_rate than {learning_rate}, and look for NaN in what is "
+                            "learnt from; the epochs before are kept where there is a checkpoint"
+                        )
                 table.append(row)
                 bar.set_postfix(epoch=len(table), loss=f"{row[-1][0]:.3f}")
                 if path is not None and fabric.global_rank == 0:

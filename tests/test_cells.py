@@ -2,6 +2,9 @@
 
 import operator
 import os
+import signal
+import threading
+import time
 from functools import partial
 
 import pytest
@@ -34,3 +37,25 @@ def test_what_a_job_raises_comes_through():
 def test_a_process_that_ends_by_itself_is_said():
     with pytest.raises(RuntimeError, match="a process ended by itself"):
         in_processes([partial(os._exit, 3)], 2)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_interruption_ends_the_jobs_under_way(tmp_path, workers):
+    begun, main = tmp_path / "begun", threading.main_thread().ident
+
+    def press() -> None:
+        while not begun.exists():
+            time.sleep(0.05)
+        signal.pthread_kill(main, signal.SIGINT)  # as a terminal does
+
+    presser = threading.Thread(target=press, daemon=True)
+    presser.start()
+    with pytest.raises(KeyboardInterrupt):
+        in_processes([partial(long_job, begun, 60)] * 3, workers)
+    assert time.time() - begun.stat().st_mtime < 30
+    presser.join()
+
+
+def long_job(begun, seconds):
+    begun.touch()
+    time.sleep(seconds)

@@ -170,6 +170,20 @@ def test_more_epochs_go_on_from_fewer(tmp_path):
     assert same_weights(resumed, straight)
 
 
+def test_a_loss_that_is_not_finite_is_an_error_and_is_not_kept(tmp_path):
+    images, labels = digits("train", n=80)
+    images[3, 0, 5, 5] = torch.nan
+    common = {"generator": order(), "batch_size": 32, "progress": False}
+    with pytest.raises(ValueError, match="the training loss of epoch 1 is nan: give a smaller"):
+        fit_classifier(small_net(), images, labels, out=tmp_path / "new", **common)
+    assert not (tmp_path / "new").exists()
+    images, labels = digits("test", n=40)
+    unseen = (torch.full_like(images, torch.nan), labels)
+    with pytest.raises(ValueError, match="the test loss of epoch 1 is nan"):
+        classify(small_net(), epochs=1, test=unseen, out=tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_checkpoint_of_another_training_is_refused(tmp_path):
     classify(small_net(), epochs=2, out=tmp_path)
     for message, change in {

@@ -224,6 +224,12 @@ def test_windows_are_parts_of_each_image_in_turn(tmp_path):
         ({"held_out": 1.0}, "held_out = 1.0 must lie between 0 and 1"),
         ({"shrinkage": -1.0}, "shrinkage = -1.0 must be 0 or more"),
         ({"std": (1.0, 1.0, 0.0)}, "three numbers each, std above 0"),
+        ({"shrinkage": float("nan")}, "shrinkage = nan must be 0 or more"),
+        ({"mean": (float("nan"), 0.0, 0.0)}, "three numbers each"),
+        ({"std": (1.0, 1.0, float("nan"))}, "three numbers each"),
+        ({"learning_rate": float("nan")}, "learning_rate = nan must be above 0"),
+        ({"size": 0}, "size = 0 must be a whole number"),
+        ({"crops": float("nan")}, "crops = nan must be a whole number"),
     ],
 )
 def test_what_cannot_be_is_refused_at_the_door(folder, tmp_path, change, message):

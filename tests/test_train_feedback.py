@@ -16,8 +16,9 @@ from neurodyn.models.feedback_nets import (
     set_rates,
     with_rates,
 )
+from neurodyn.models.feedback_stages import train_rates
 from neurodyn.models.over_time import ERROR_UNIT, OverTime, RatesByNoise, native_enlargement
-from neurodyn.models.train_feedback import train_feedback, train_rates
+from neurodyn.models.train_feedback import train_feedback
 from neurodyn.rates import Rates
 from neurodyn.stimuli import gaussian
 from neurodyn.stimuli.fashion import FOLDER
@@ -28,6 +29,9 @@ TINY = {
     "images": 48, "epochs": 2, "decoder_epochs": 2, "batch_size": 16,
     "supervised_epochs": 1, "rate_images": 24, "rate_epochs": 2, "rate_batch_size": 8, "steps": 3,
     "workers": 1,
+}  # fmt: skip
+SMALL = TINY | {
+    "images": 16, "epochs": 1, "decoder_epochs": 1, "rate_images": 8, "rate_epochs": 1, "steps": 1,
 }  # fmt: skip
 
 
@@ -157,7 +161,8 @@ def test_every_stage_is_kept_and_found_again(trained):
     weights = (folder / f"feedback-{name}.safetensors").read_bytes()
     for stage in ("decoders", "rates"):
         (folder / "cells" / f"feedback-{name}-{stage}.nc").unlink()
-        (folder / "cells" / f"feedback-{name}-{stage}.ckpt").unlink()
+        (checkpoint,) = (folder / "cells").glob(f"feedback-{name}-{stage}-*.ckpt")
+        checkpoint.unlink()
     again = train_feedback(out=folder, **TINY)
     xr.testing.assert_identical(again.drop_vars("duration"), found.drop_vars("duration"))
     assert (folder / f"feedback-{name}.safetensors").read_bytes() == weights
@@ -200,12 +205,38 @@ def test_supervised_weights_are_beside_the_others(trained):
     assert not np.array_equal(other.loss, found.loss)
 
 
+def test_later_commands_add_to_the_rates_of_earlier_ones(tmp_path):
+    together = train_feedback(out=tmp_path / "a", **SMALL | {"seeds": (0, 1)})
+    train_feedback(out=tmp_path / "b", **SMALL | {"seeds": (1,)})
+    apart = train_feedback(out=tmp_path / "b", **SMALL | {"seeds": (0,)})
+    xr.testing.assert_identical(apart.drop_vars("duration"), together.drop_vars("duration"))
+    xr.testing.assert_identical(nd.load(tmp_path / "b" / "rates.nc"), apart)
+    before = sorted((tmp_path / "b" / "cells").iterdir())
+    with pytest.raises(ValueError, match="digits-0, .*digits-1 of another.*steps = 1, not 2.*give"):
+        train_feedback(out=tmp_path / "b", **SMALL | {"seeds": (2,), "steps": 2})
+    assert sorted((tmp_path / "b" / "cells").iterdir()) == before
+
+
+def test_another_setting_trains_anew_and_lost_weights_are_made_again(tmp_path):
+    first = train_feedback(out=tmp_path, **SMALL)
+    weights = tmp_path / "feedback-pshallow-digits-1.safetensors"
+    backbone = tmp_path / "cells" / "feedback-pshallow-digits-1-backbone.safetensors"
+    kept = weights.read_bytes(), backbone.read_bytes()
+    other = train_feedback(out=tmp_path, **SMALL | {"learning_rate": 1e-3, "batch_size": 8})
+    assert not np.array_equal(other.rate, first.rate)
+    assert (weights.read_bytes(), backbone.read_bytes()) != kept
+    again = train_feedback(out=tmp_path, **SMALL)
+    xr.testing.assert_identical(again.drop_vars("duration"), first.drop_vars("duration"))
+    backbone.write_bytes(b"damaged")
+    weights.unlink()
+    again = train_feedback(out=tmp_path, **SMALL)
+    xr.testing.assert_identical(again.drop_vars("duration"), first.drop_vars("duration"))
+    assert (weights.read_bytes(), backbone.read_bytes()) == kept
+    assert "last run" in first.duration.attrs["long_name"]
+
+
 def test_a_residual_network_with_norms_that_stay(tmp_path):
-    settings = TINY | {
-        "networks": ("presnet18",), "images": 16, "epochs": 1, "decoder_epochs": 1,
-        "rate_images": 8, "rate_epochs": 1, "steps": 1,
-    }  # fmt: skip
-    found = train_feedback(out=tmp_path, **settings)
+    found = train_feedback(out=tmp_path, **SMALL | {"networks": ("presnet18",)})
     assert found.layer.values.tolist() == ["conv1", *(f"layer{n}.1.conv2" for n in range(1, 5))]
     stem = "feedback-presnet18-digits-1"
     first = weights_of(tmp_path / "cells" / f"{stem}-backbone.safetensors")
@@ -231,6 +262,21 @@ def test_what_cannot_be_is_refused(tmp_path):
         train_feedback(out=tmp_path, gaussian=(), salt_pepper=())
     with pytest.raises(ValueError, match="steps must be"):
         train_feedback(out=tmp_path, steps=0)
+    for wrong, message in (
+        ({"update": "x"}, "update 'x' is not one of simultaneous, sequential"),
+        ({"gaussian": (-0.4,)}, "gaussian must be a number from 0 up, got -0.4"),
+        ({"gaussian": (float("nan"),)}, "gaussian must be a number from 0 up, got nan"),
+        ({"salt_pepper": (2,)}, "salt_pepper must be a number from 0 to 1, got 2"),
+        ({"seeds": (-1,)}, "seeds must be a whole number from 0 to 9999, got -1"),
+        ({"seeds": (10_000,)}, "seeds must be a whole number from 0 to 9999"),
+        ({"steps": 2.5}, "steps must be a whole number from 1 up, got 2.5"),
+        ({"workers": 0}, "workers must be a whole number from 1 up"),
+        ({"rate_epochs": 0}, "rate_epochs must be a whole number from 1 up"),
+        ({"rate_learning_rate": float("nan")}, "rate_learning_rate must be a number above 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            train_feedback(out=tmp_path / "new", **wrong)
+    assert not (tmp_path / "new").exists()
     model = feedback_net("pshallow", "digits")
     rate = rates_of(model)
     with pytest.raises(ValueError, match="rates of layer3 are missing"):
