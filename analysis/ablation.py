@@ -103,7 +103,7 @@ def ablation(
     Raises
     ------
     ValueError
-        For labels that are missing.
+        For labels that are missing, and sets of layers that come twice.
 
     References
     ----------
@@ -126,6 +126,11 @@ def ablation(
     if not layers:
         raise ValueError(f"ablated has no layer that was cut, only {', '.join(cut)}")
     by_set = {frozenset(names): label for label, names in cut.items()}
+    if len(by_set) < values.sizes["ablated"]:
+        raise ValueError(
+            f"ablated has a set of layers twice: {', '.join(map(str, values.ablated.values))}; "
+            f"keep one of each ('a{JOIN}b' is 'b{JOIN}a')"
+        )
     if missing := [n for n in (NONE, *layers) if frozenset(parsed(n)) not in by_set]:
         raise ValueError(f"ablated lacks {', '.join(missing)}; it has {', '.join(cut)}")
     full = values.sel(ablated=by_set[frozenset()], drop=True)

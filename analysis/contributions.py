@@ -118,7 +118,8 @@ def gradient_reliance(
     Dataset
         ``reliance`` :math:`\rho` (layer, ...): of what reaches the layer, how much comes by
         feedback. ``layer_share`` :math:`w` (layer, ...): of all feedback, how much reaches this
-        layer. Both with ``..._ci``; NaN for a layer without feedback, and at t = 0.
+        layer. Both with ``..._ci``; NaN for a layer without feedback, at t = 0, and where a size is
+        NaN though the pathway is there: a pathway that is not is NaN for all samples and times.
 
     Examples
     --------
@@ -131,19 +132,30 @@ def gradient_reliance(
     forward, back = (size.sel(term=term, drop=True) for term in ("feedforward", "feedback"))
     how = {"level": level, "resamples": resamples, "seed": seed}
     parts = [
-        pooled_ratio(back, forward.fillna(0) + back, "reliance",
+        pooled_ratio(back, absent_as_zero(forward) + back, "reliance",
                      "reliance on feedback, by gradient", **how),  # type: ignore[arg-type]
-        pooled_ratio(back, back.sum("layer"), "layer_share",
+        pooled_ratio(back, absent_as_zero(back).sum("layer", skipna=False), "layer_share",
                      "share of the layer in all feedback, by gradient",
                      **how),  # type: ignore[arg-type]
     ]  # fmt: skip
     return xr.merge(parts, combine_attrs="override")
 
 
+def absent_as_zero(size: xr.DataArray) -> xr.DataArray:
+    """Return 0 for pathways that are not there: NaN for all samples and times."""
+    within = [dim for dim in ("sample", "time") if dim in size.dims]
+    return size.where(~size.isnull().all(within), 0.0)
+
+
 def needed(array: xr.DataArray, *dims: str) -> None:
-    """Refuse an array without these dimensions."""
+    """Refuse an array without these dimensions, or with nothing along one of them."""
     if missing := [dim for dim in dims if dim not in array.dims]:
         raise ValueError(
             f"{array.name or 'the array'} needs the dimensions {', '.join(dims)}; it has "
             f"{', '.join(map(str, array.dims))}, not {', '.join(missing)}"
+        )
+    if empty := [dim for dim in dims if array.sizes[dim] == 0]:
+        raise ValueError(
+            f"{array.name or 'the array'} has nothing along {', '.join(empty)}; one or more are "
+            f"needed along {', '.join(dims)}"
         )

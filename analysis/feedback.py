@@ -88,6 +88,11 @@ def fixed_point_accuracy(
         fact, so it is above 0 by chance too. The first three with ``..._ci``; the interval of
         ``fixed_point_accuracy`` is NaN if a bootstrap sample has none at rest.
 
+    Raises
+    ------
+    ValueError
+        If the two have other samples (or seeds, ...), or another last time.
+
     Examples
     --------
     >>> right = xr.DataArray([[0, 1, 1], [0, 1, 0]], dims=("sample", "time"))
@@ -100,6 +105,7 @@ def fixed_point_accuracy(
     needed(speed, "layer", "sample", "time")
     if not tolerance > 0:
         raise ValueError(f"tolerance must be above 0, got {tolerance!r}")
+    check_same(correct, speed)
     how = {"level": level, "resamples": resamples, "seed": seed}
     found = accuracy(correct, **how)  # type: ignore[arg-type]
     resting = (speed.isel(time=-1, drop=True).max("layer", skipna=False) < tolerance).astype(float)
@@ -120,3 +126,23 @@ def fixed_point_accuracy(
     )
     result.attrs["tolerance"] = tolerance
     return result
+
+
+def check_same(correct: xr.DataArray, speed: xr.DataArray) -> None:
+    """Refuse answers and speeds of other samples, or that end at another time."""
+    for dim in (d for d in correct.dims if d in speed.dims and d != "time"):
+        same = correct.sizes[dim] == speed.sizes[dim]
+        if same and dim in correct.coords and dim in speed.coords:
+            same = set(correct[dim].values.tolist()) == set(speed[dim].values.tolist())
+        if not same:
+            raise ValueError(
+                f"correct and speed must be of the same run, but have other labels along {dim!r} "
+                f"({correct.sizes[dim]} and {speed.sizes[dim]} of them); select the same of both"
+            )
+    if "time" in correct.coords and "time" in speed.coords:
+        ends = [float(x.time[-1]) for x in (correct, speed)]
+        if ends[0] != ends[1]:
+            raise ValueError(
+                f"correct ends at t = {ends[0]:g} and speed at t = {ends[1]:g}: who is at rest is "
+                "read at the last time, which must be the same"
+            )

@@ -6,6 +6,7 @@ REFERENCES = (
     "Alamia, Mozafari, Choksi & VanRullen (2021), On the role of feedback in visual processing, "
     "arXiv:2106.04225"
 )
+ROUNDED = 0.02
 TERMS = ("feedforward", "feedback", "memory", "error")
 
 
@@ -43,7 +44,8 @@ def feedback_reliance(rate: xr.DataArray) -> xr.Dataset:
     Raises
     ------
     ValueError
-        For missing terms, or rates below 0.
+        For missing terms, rates below 0, or rates that sum to more or less than 1 (by more than
+        rounding to two digits does).
 
     References
     ----------
@@ -64,6 +66,12 @@ def feedback_reliance(rate: xr.DataArray) -> xr.Dataset:
     if bool((rate.sel(term=list(TERMS[:3])) < 0).any()):
         raise ValueError("rates of feedforward, feedback and memory must not be negative")
     drawn = beta + lam.fillna(0)
+    total = drawn + memory
+    if bool((abs(total - 1) > ROUNDED).any()):
+        raise ValueError(
+            f"feedforward, feedback and memory must sum to 1, got {float(total.min()):.4g} to "
+            f"{float(total.max()):.4g}; memory is 1 - feedforward - feedback"
+        )
     found = xr.Dataset(
         {
             "reliance": lam / drawn.where(drawn > 0),

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from neurodyn.analysis.agreement_report import MISSING, printed, said_of
-from neurodyn.analysis.mce import mean_corruption_error
+from neurodyn.analysis.mce import corruption_error_over_time
 from neurodyn.analysis.report import Rows, verdict
 from neurodyn.analysis.seeds import seed_interval
 
@@ -126,9 +126,7 @@ def mce_by_seed(correct: xr.DataArray) -> xr.DataArray:
     """
     table = correct.set_index(noise=["noise_type", "noise_level"]).unstack("noise")
     table = table.rename(noise_level="severity")
-    each = [  # resamples are of images, and the interval wanted is over seeds
-        mean_corruption_error(table.sel(seed=[k]), resamples=2).mce for k in table.seed.values
-    ]
+    each = [corruption_error_over_time(table.sel(seed=[k])).mce for k in table.seed.values]
     found = xr.concat(each, table.seed).transpose("seed", "time")
     return found.assign_attrs(long_name="mean corruption error over that at the first time")
 

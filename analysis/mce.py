@@ -29,6 +29,7 @@ ALEXNET = {
     "jpeg_compression": (0.51002, 0.54718, 0.57294, 0.65458, 0.74778),
 }
 START = "start"
+NAMES = {"corruption_error": "corruption error", "mce": "mean corruption error"}
 
 
 def alexnet_errors() -> xr.DataArray:
@@ -129,7 +130,8 @@ def mean_corruption_error(
     Raises
     ------
     ValueError
-        For missing dimensions, or corruptions and severities that the reference lacks.
+        For missing dimensions, corruptions and severities that the reference lacks, a level that is
+        not between 0 and 1, and fewer than 100 resamples.
 
     References
     ----------
@@ -143,52 +145,88 @@ def mean_corruption_error(
     >>> mean_corruption_error(correct).mce.values
     array([1. , 0.5])
     """
-    for dim in ("noise_type", "severity", "sample", "time"):
-        if dim not in correct.dims:
-            raise ValueError(f"correct needs a dimension {dim!r}, it has {dict(correct.sizes)}")
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1, got {level!r}")
-    wrong = 1 - per_image_accuracy(correct)
-    wrong = wrong.transpose("noise_type", "severity", ..., "time", "sample")
-    yardstick = None if isinstance(reference, str) else matching(wrong, reference)
-    if isinstance(reference, str) and reference != START:
-        raise ValueError(f"reference {reference!r} is not {START!r} or a DataArray of errors")
+    if resamples < 100:
+        raise ValueError(f"resamples must be 100 or more for an interval, got {resamples!r}")
+    result = corruption_error_over_time(correct, reference)
+    wrong = wrong_answers(correct)
     weights = resampling_weights(wrong.sizes["sample"], resamples, seed)
-
-    def measured(error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return both measures of errors (kind, severity, ..., time, resample)."""
-        if yardstick is None:
-            first = np.broadcast_to(error[..., :1, :], error.shape)
-            return corruption_errors(error, first)[0], divided(error.sum((0, 1)), first.sum((0, 1)))
-        shape = (*yardstick.shape, *[1] * (error.ndim - 2))
-        return corruption_errors(error, yardstick.reshape(shape))
-
-    once = measured(wrong.values.mean(-1, keepdims=True))
-    drawn = measured(wrong.values @ weights.T)
+    drawn = measured(wrong.values @ weights.T, yardstick(wrong, reference))
     tails = [(1 - level) / 2, (1 + level) / 2]
-    bounds = [np.moveaxis(np.quantile(values, tails, axis=-1), 0, -1) for values in drawn]
+    for name, values in zip(NAMES, drawn, strict=True):
+        bounds = np.moveaxis(np.quantile(values, tails, axis=-1), 0, -1)
+        about = {
+            "long_name": f"{level:.0%} interval of the {NAMES[name]}, bootstrap over images",
+            "level": level, "resamples": resamples, "seed": seed,
+            "images": wrong.sizes["sample"], "units": "1", "references": REFERENCES,
+        }  # fmt: skip
+        result[f"{name}_ci"] = ((*result[name].dims, "ci_bound"), bounds, about)
+    return result.assign_coords(ci_bound=["lower", "upper"])
+
+
+def corruption_error_over_time(
+    correct: xr.DataArray, reference: xr.DataArray | str = START
+) -> xr.Dataset:
+    """Return the mean corruption error over time alone, without an interval over images.
+
+    Parameters
+    ----------
+    correct, reference
+        As in `mean_corruption_error`.
+
+    Returns
+    -------
+    Dataset
+        ``corruption_error`` (noise_type, time, ...) and ``mce`` (time, ...).
+
+    Examples
+    --------
+    >>> right = np.zeros((2, 1, 4, 2), dtype=bool)
+    >>> right[:, :, :2, 1] = True
+    >>> correct = xr.DataArray(right, dims=("noise_type", "severity", "sample", "time"))
+    >>> corruption_error_over_time(correct).mce.values
+    array([1. , 0.5])
+    """
+    wrong = wrong_answers(correct)
+    found = measured(wrong.values.mean(-1, keepdims=True), yardstick(wrong, reference))
     dims = tuple(d for d in wrong.dims if d not in ("severity", "sample"))
+    over = "that at the first time" if isinstance(reference, str) else "the reference's"
     result = xr.Dataset(
-        {
-            "corruption_error": (dims, once[0][..., 0]),
-            "mce": (dims[1:], once[1][..., 0]),
-            "corruption_error_ci": ((*dims, "ci_bound"), bounds[0]),
-            "mce_ci": ((*dims[1:], "ci_bound"), bounds[1]),
-        },
+        {"corruption_error": (dims, found[0][..., 0]), "mce": (dims[1:], found[1][..., 0])},
         coords={d: wrong.coords[d] for d in dims if d in wrong.coords},
         attrs={"reference": START if isinstance(reference, str) else called(reference)},
-    ).assign_coords(ci_bound=["lower", "upper"])
-    over = "that at the first time" if yardstick is None else "the reference's"
-    about = {"units": "1", "references": REFERENCES}
-    names = {"corruption_error": "corruption error", "mce": "mean corruption error"}
-    for name, long_name in names.items():
-        result[name].attrs = {"long_name": f"{long_name} over {over}", **about}
-        result[f"{name}_ci"].attrs = {
-            "long_name": f"{level:.0%} interval of the {long_name}, bootstrap over images",
-            "level": level, "resamples": resamples, "seed": seed,
-            "images": wrong.sizes["sample"], **about,
+    )
+    for name, long_name in NAMES.items():
+        result[name].attrs = {
+            "long_name": f"{long_name} over {over}", "units": "1", "references": REFERENCES
         }  # fmt: skip
     return result
+
+
+def wrong_answers(correct: xr.DataArray) -> xr.DataArray:
+    """Return 1 for a wrong answer, (noise_type, severity, ..., time, sample)."""
+    for dim in ("noise_type", "severity", "sample", "time"):
+        if not correct.sizes.get(dim):
+            raise ValueError(f"correct needs a dimension {dim!r}, it has {dict(correct.sizes)}")
+    wrong = 1 - per_image_accuracy(correct)
+    return wrong.transpose("noise_type", "severity", ..., "time", "sample")
+
+
+def yardstick(wrong: xr.DataArray, reference: xr.DataArray | str) -> np.ndarray | None:
+    """Return the reference's errors (kind, severity), None for those at the start."""
+    if isinstance(reference, str) and reference != START:
+        raise ValueError(f"reference {reference!r} is not {START!r} or a DataArray of errors")
+    return None if isinstance(reference, str) else matching(wrong, reference)
+
+
+def measured(error: np.ndarray, reference: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return both measures of errors (kind, severity, ..., time, resample)."""
+    if reference is None:
+        first = np.broadcast_to(error[..., :1, :], error.shape)
+        return corruption_errors(error, first)[0], divided(error.sum((0, 1)), first.sum((0, 1)))
+    shape = (*reference.shape, *[1] * (error.ndim - 2))
+    return corruption_errors(error, reference.reshape(shape))
 
 
 def called(reference: xr.DataArray) -> str:

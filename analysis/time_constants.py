@@ -43,6 +43,11 @@ def e_folding_time(
     """
     if len(times) < 2 or not (np.diff(times) > 0).all():
         raise ValueError(f"times must be two or more and increase, got {times!r}")
+    if distance.shape[-1:] != times.shape:
+        raise ValueError(
+            f"distance has shape {distance.shape} and times {times.shape}: the last axis must be "
+            "the times"
+        )
     tiny = np.finfo(float).tiny
     first = np.maximum(distance[..., :1], tiny)
     fall = np.log(np.maximum(distance, tiny) / first) + 1.0  # 1 at the start, 0 at 1/e

@@ -1,7 +1,7 @@
 """The networks of the studies on feedback: how they are made, and the rates they learnt."""
 
-import copy
 from importlib.resources import as_file, files
+from numbers import Integral
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -15,6 +15,7 @@ from neurodyn.models.gattanet import load_shipped
 from neurodyn.models.presnet import presnet18
 from neurodyn.models.pshallow import pshallow
 from neurodyn.rates import Rates
+from neurodyn.rates import with_rates as with_rates
 from neurodyn.stimuli.fashion import fashion_mnist
 
 Network = Literal["pshallow", "presnet18", "presnet18-full"]
@@ -101,10 +102,12 @@ def pictures(
     split : {"train", "test"}
         Training and test images.
     n : int, optional
-        The first n, or all there are.
+        The first n, 1 or more; or all there are.
 
     Raises
     ------
+    ValueError
+        If there are no such images, or n is not a whole number from 1 up.
     FileNotFoundError
         If Fashion-MNIST is not installed.
 
@@ -115,6 +118,8 @@ def pictures(
     (torch.Size([3, 1, 32, 32]), tensor([7, 6, 6]))
     """
     check_names("pshallow", data)
+    if n is not None and (isinstance(n, bool) or not isinstance(n, Integral) or n < 1):
+        raise ValueError(f"n = {n!r} must be a whole number of images, 1 or more, or None for all")
     if data == "digits":
         images, labels = nd.stimuli.digits(split=split)
         return images[:n], labels[:n]
@@ -160,14 +165,6 @@ def set_rates(model: nd.PredictiveCoding, rate: xr.DataArray) -> nd.PredictiveCo
         raise ValueError(f"rates of this network are missing (NaN): {values.tolist()}")
     beta, lam, alpha = values.tolist()
     return with_rates(model, Rates(beta, lam, alpha, len(names)))
-
-
-def with_rates(model: nd.PredictiveCoding, rates: nn.Module) -> nd.PredictiveCoding:
-    """Return the same network, weights shared, with another module in the place of its rates."""
-    other = copy.copy(model)
-    other._modules = dict(model._modules)  # so that `model` keeps its own
-    other._modules["rates"] = rates
-    return other
 
 
 def shipped_rates() -> xr.Dataset:

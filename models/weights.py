@@ -1,6 +1,7 @@
 """What the feed-forward networks share: weights drawn from a seed or read from a file."""
 
 import math
+import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 Network = TypeVar("Network", bound=nn.Module)
+UNREADABLE = (pickle.UnpicklingError, EOFError, RuntimeError, safetensors.SafetensorError)
 
 
 def check_sizes(**sizes: int) -> None:
@@ -75,9 +77,16 @@ def initialise_convolutions(network: nn.Module, generator: torch.Generator) -> N
 
 def read_weights(path: str | Path) -> Mapping[str, Tensor]:
     """Return the state dict in a file of safetensors or of ``torch.save``."""
-    if Path(path).suffix == ".safetensors":
-        return safetensors.torch.load_file(path)
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        if Path(path).suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except UNREADABLE:
+        raise ValueError(
+            f"{path} cannot be read as weights: it must hold a state dict, names mapped to tensors "
+            "and nothing else, in safetensors' format if its name ends in .safetensors and else in "
+            "torch's; save it by torch.save(network.state_dict(), path)"
+        ) from None  # torch's own advice is to run whatever the file holds
     if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
         raise ValueError(
             f"{path} does not hold a state dict, names mapped to tensors, but "

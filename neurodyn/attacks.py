@@ -30,11 +30,13 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from neurodyn.attack_checks import check, check_generator, check_strength
+from neurodyn.batches import check_labels
+
 Images = Float[Tensor, "sample ..."]
 Labels = Int[Tensor, " sample"]
 Model = Callable[[Tensor], Tensor]
 Norm = Literal["linf", "l2"]
-NORMS = ("linf", "l2")
 
 
 def fgsm(
@@ -128,8 +130,10 @@ def bim(
     Raises
     ------
     ValueError
-        For images outside the bounds, logits that are not (sample, category), a gradient that is
-        not finite, and settings out of range.
+        For images outside the bounds, labels that are no categories, logits that are not (sample,
+        category), a gradient that is not finite, and settings out of range.
+    TypeError
+        For images that are not floating point, and labels that are not of type int64.
 
     Notes
     -----
@@ -252,6 +256,8 @@ def random_start(
     >>> bool(((start - 0.5).abs() <= 0.1).all())
     True
     """
+    check_strength(images, epsilon, norm, bounds)
+    check_generator(generator)
     how = {"generator": generator, "device": generator.device, "dtype": images.dtype}
     if norm == "linf":
         z = 2 * torch.rand(images.shape, **how) - 1  # type: ignore[call-overload]
@@ -275,6 +281,7 @@ def logits_and_gradient(
                 f"an attack needs logits (sample, category) of {len(x)} samples, the model returns "
                 f"{tuple(logits.shape)}; give as_classifier one time, not a sequence"
             )
+        check_labels("labels", labels, x, logits.shape[1])
         (gradient,) = torch.autograd.grad(F.cross_entropy(logits, labels, reduction="sum"), x)
     if not gradient.sum().isfinite() and not gradient.isfinite().all():
         raise ValueError(
@@ -310,42 +317,3 @@ def projected(
 def along(values: Float[Tensor, " sample"], like: Tensor) -> Tensor:
     """Return one value per sample with the axes of another tensor."""
     return values.view(-1, *[1] * (like.ndim - 1))
-
-
-def check(
-    images: Tensor,
-    labels: Tensor,
-    epsilon: float,
-    norm: str,
-    steps: int,
-    relative_step: float | None,
-    start: Tensor | None,
-    bounds: tuple[float, float],
-) -> None:
-    """Refuse settings that no attack can have."""
-    if norm not in NORMS:
-        raise ValueError(f"norm {norm!r} is not one of {', '.join(NORMS)}")
-    if not 0 <= epsilon < float("inf"):
-        raise ValueError(f"epsilon must be 0 or more, got {epsilon!r}")
-    if steps < 1 or (relative_step is not None and not relative_step > 0):
-        raise ValueError(
-            f"an attack takes 1 step or more, of a positive relative size; got steps={steps!r}, "
-            f"relative_step={relative_step!r}"
-        )
-    if labels.shape != images.shape[:1]:
-        raise ValueError(
-            f"labels must be one whole number per image, ({len(images)},); got "
-            f"{tuple(labels.shape)}"
-        )
-    low, high = bounds
-    for name, given in (("images", images), ("start", start)):
-        if given is not None and not low <= float(given.min()) <= float(given.max()) <= high:
-            raise ValueError(
-                f"{name} must lie within bounds={low:g}, {high:g}; they span "
-                f"{float(given.min()):g} to {float(given.max()):g}. Scale them, and put a "
-                "normalisation into the model"
-            )
-    if start is not None and start.shape != images.shape:
-        raise ValueError(
-            f"start has shape {tuple(start.shape)} and the images {tuple(images.shape)}"
-        )

@@ -108,7 +108,8 @@ def as_classifier(
     Raises
     ------
     TypeError, ValueError
-        For what is not a dynamics, and for times that are negative or do not increase.
+        For what is not a dynamics, and for times that are negative, do not increase, or are a
+        sequence of one.
 
     References
     ----------
@@ -142,7 +143,13 @@ def since_start(
     times: float | Sequence[float] | Float[Tensor, " time"],
 ) -> tuple[bool, list[float]]:
     """Return whether one time was given, and the times; refuse those before t = 0."""
-    alone = torch.as_tensor(times).ndim == 0
+    given = torch.as_tensor(times)
+    alone = given.ndim == 0
+    if given.ndim == 1 and len(given) == 1:
+        raise ValueError(
+            f"a sequence of times has two or more, got [{float(given[0]):g}]; for an answer at one "
+            f"time give the number itself, {float(given[0]):g}"
+        )
     found = [float(times)] if alone else check_times(times)  # type: ignore[arg-type]
     if not 0 <= found[0] < float("inf"):
         raise ValueError(f"a classifier runs from t = 0 on and cannot be read at {found[0]:g}")

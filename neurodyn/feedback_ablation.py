@@ -1,6 +1,5 @@
 """Predictive coding without the feedback to some layers, and its rates as labelled data."""
 
-import copy
 from collections.abc import Collection, Sequence
 from itertools import combinations
 from typing import Literal, get_args
@@ -10,7 +9,7 @@ import torch
 import xarray as xr
 
 from neurodyn.predictive_coding import PREDIFY, PredictiveCoding
-from neurodyn.rates import Rates
+from neurodyn.rates import Rates, with_rates
 
 NONE = "none"
 JOIN = "+"
@@ -132,7 +131,4 @@ def ablated(
                 )
             beta[n] /= 1 - lam[n]
         lam[n] = 0.0
-    cut = copy.copy(model)
-    cut._modules = dict(model._modules)  # so that the rates of `model` stay
-    cut.rates = Rates(beta, lam, alpha, len(beta))
-    return cut
+    return with_rates(model, Rates(beta, lam, alpha, len(beta)))

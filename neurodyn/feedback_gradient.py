@@ -1,6 +1,5 @@
 """How much a logit depends on each pathway of predictive coding, by its gradient."""
 
-import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +9,9 @@ import xarray as xr
 from torch import Tensor, nn
 
 from neurodyn.adapter import SolverStats
+from neurodyn.batches import check_batch_size, check_labels
 from neurodyn.predictive_coding import PREDIFY, PredictiveCoding, used
+from neurodyn.rates import with_rates
 from neurodyn.record import provenance
 from neurodyn.solve import integrate
 
@@ -72,7 +73,7 @@ def pathway_gradients(
     images : Tensor
         (sample, ...).
     labels : Tensor
-        (sample); whose logit, e.g. what is shown.
+        (sample), of type int64; whose logit, e.g. what is shown.
     times, method, rtol, atol
         As for `integrate`. Memory grows with the number of steps, time with that of times.
     batch_size : int, optional
@@ -99,23 +100,29 @@ def pathway_gradients(
     >>> found.gradient.dims
     ('term', 'layer', 'sample', 'time')
     """
+    check_batch_size(batch_size)
+    check_labels("labels", labels, images)
     stats = SolverStats()
-    gated = copy.copy(model)
-    gated._modules = dict(model._modules)  # so that the rates of `model` stay
     shape = (len(PATHWAYS), len(model.taps.names), len(images), len(times))
     signed, absolute = np.full(shape, np.nan), np.full(shape, np.nan)
     for rows in torch.arange(len(images)).split(batch_size or len(images)):
         batch, label = images[rows], labels[rows]
         with torch.no_grad():
             rates = GatedRates(model, model.initial_state(model.drive(batch)))
-        gated.rates = rates  # type: ignore[assignment]
         with torch.enable_grad():
             run = integrate(
-                gated, batch, times, method=method, rtol=rtol, atol=atol, record="readout"
+                with_rates(model, rates),
+                batch,
+                times,
+                method=method,
+                rtol=rtol,
+                atol=atol,
+                record="readout",
             )
         stats.add(run.stats)
         assert run.readout is not None
         for i, logits in enumerate(run.readout):
+            check_labels("labels", label, batch, logits.shape[1])
             logit = logits.gather(1, label[:, None].to(logits.device)).sum()
             where = list(rates.gates)
             found = gradients(logit, [rates.gates[at] for at in where])

@@ -9,6 +9,7 @@ import xarray as xr
 from torch import Tensor
 
 from neurodyn.adapter import SolverStats
+from neurodyn.batches import check_batch_size
 from neurodyn.dynamics import Drive, State
 from neurodyn.predictive_coding import PREDIFY, PredictiveCoding, plus, used
 from neurodyn.record import provenance
@@ -136,7 +137,8 @@ def record_terms(
     Dataset
         ``projection`` (term, layer, sample, time): :math:`P_k`. ``prediction_error`` (layer,
         sample, time): the mean square over units of what layer n gets wrong of what is below it.
-        ``speed`` (layer, sample, time): :math:`|\dot e_n| / |e_n|`, per published step.
+        ``speed`` (layer, sample, time): :math:`|\dot e_n| / |e_n|`, per published step; 0 where
+        nothing moves, so in a silent layer too.
         ``logits`` (time, sample, category). Attributes as of `simulate`.
 
     Examples
@@ -148,6 +150,7 @@ def record_terms(
     >>> dict(found.projection.sizes)
     {'term': 4, 'layer': 3, 'sample': 2, 'time': 2}
     """
+    check_batch_size(batch_size)
     stats = SolverStats()
     parts: dict[str, list[np.ndarray]] = {}
     for batch in images.split(batch_size or len(images)):
@@ -214,10 +217,15 @@ def measures(
         for prediction, target in zip(model.predictions(state), below, strict=True)
     ])  # fmt: skip
     kinds.append([
-        slope.flatten(1).norm(dim=1) / e.flatten(1).norm(dim=1)
+        relative(slope.flatten(1).norm(dim=1), e.flatten(1).norm(dim=1))
         for slope, e in zip(slopes, state, strict=True)
     ])  # fmt: skip
     return [torch.stack(kind, 1) for kind in kinds]
+
+
+def relative(moved: Tensor, size: Tensor) -> Tensor:
+    """Return movement over size; 0 where nothing moves, whatever the size."""
+    return torch.where(moved == 0, moved, moved / size)
 
 
 def record_reconstructions(

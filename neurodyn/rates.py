@@ -1,11 +1,14 @@
 """The rates of predictive coding: fixed, or parameters to train."""
 
+import copy
 from collections.abc import Sequence
 from numbers import Real
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 def per_layer(name: str, value: float | Sequence[float], layers: int) -> list[float]:
@@ -71,3 +74,11 @@ class TrainableRates(nn.Module):
         weights = self.mask * torch.sigmoid(self.raw)
         beta, lam, _ = (weights / weights.sum(0)).expand(3, self.layers)
         return beta, [*lam[:-1], 0.0], self.error.expand(self.layers)
+
+
+def with_rates(model: Model, rates: nn.Module) -> Model:
+    """Return the same network, weights shared, with another module in the place of its rates."""
+    other = copy.copy(model)
+    other._modules = dict(model._modules)  # so that `model` keeps its own
+    other._modules["rates"] = rates
+    return other

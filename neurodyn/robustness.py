@@ -11,7 +11,9 @@ from torch import Tensor
 
 import neurodyn as nd
 from neurodyn.adapter import SolverStats
-from neurodyn.attacks import Images, Labels, Model, Norm, bim, check, random_start
+from neurodyn.attack_checks import check
+from neurodyn.attacks import Images, Labels, Model, Norm, bim, random_start
+from neurodyn.batches import check_batch_size, check_labels
 from neurodyn.classifier import Classifier
 
 REFERENCES = (
@@ -73,6 +75,12 @@ def answers_under_attack(
         in forward passes, to make the images and to answer them, over batches and times.
         `neurodyn.analysis.attack_success` takes it.
 
+    Raises
+    ------
+    ValueError, TypeError
+        As `neurodyn.attacks.bim`; for no strength and no seed, targets that the images show, and a
+        classifier at one time.
+
     Notes
     -----
     The cost is that of ``steps`` gradients for each image, strength, seed and time. The images of a
@@ -101,13 +109,25 @@ def answers_under_attack(
             f"{classifier.times[0]:g} alone; use as_classifier(dynamics, [0.0, "
             f"{classifier.times[0] or 10:g}])"
         )
+    check_batch_size(batch_size)
+    for name, given in (("epsilons", epsilons), ("seeds", seeds)):
+        if given is not None and len(given) == 0:
+            raise ValueError(f"{name} is empty; give one or more")
     for epsilon in epsilons:
         check(images, labels, epsilon, norm, steps, relative_step, None, bounds)
-    if targets is not None and (targets.shape != labels.shape or bool((targets == labels).any())):
-        raise ValueError(
-            f"targets must be one category per image, ({len(images)},), other than the one that "
-            f"the image shows; got shape {tuple(targets.shape)}"
-        )
+    if targets is not None:
+        check_labels("targets", targets, images)
+        if same := int((targets == labels).sum()):
+            raise ValueError(
+                f"targets must be other than the one that the image shows; {same} of "
+                f"{len(images)} are the same"
+            )
+    with torch.no_grad():
+        logits = torch.cat([classifier(batch) for batch in images.split(batch_size)], 1)
+    wanted = labels if targets is None else targets
+    check_labels("labels", labels, images, logits.shape[-1])
+    check_labels("targets", wanted, images, logits.shape[-1])
+    clean = logits.argmax(-1).cpu().numpy()
     how: dict[str, Any] = {
         "norm": norm, "steps": steps, "relative_step": relative_step,
         "targeted": targets is not None, "bounds": bounds,
@@ -116,7 +136,6 @@ def answers_under_attack(
     times = classifier.times
     shape = (len(KINDS), len(epsilons), len(numbers), len(times), len(images))
     answers, nfe = np.zeros(shape, dtype=np.int64), np.zeros(shape[1:3], dtype=np.int64)
-    wanted = labels if targets is None else targets
     for e, epsilon in enumerate(epsilons):
         for s, seed in enumerate(numbers):
             start, spent = images, SolverStats()
@@ -133,8 +152,7 @@ def answers_under_attack(
                     if k == 0:
                         answers[1, e, s, :, rows] = categories(counted(classifier, spent), changed)
             nfe[e, s] = spent.evaluations
-    clean = [categories(classifier, batch) for batch in images.split(batch_size)]
-    result = labelled(answers, np.concatenate(clean, axis=1), labels, targets)
+    result = labelled(answers, clean, labels, targets)
     result = result.assign_coords(epsilon=list(epsilons), seed=numbers, time=times)
     result = result.assign(nfe=(("epsilon", "seed"), nfe))
     return described(result, classifier, how | {"seeds": seeds and numbers}, batch_size)

@@ -204,12 +204,32 @@ def test_what_attacks_refuse() -> None:
         ({"relative_step": 0.0}, "positive relative size"),
         ({"labels": labels[:2]}, r"got \(2,\)"),
         ({"images": images * 3}, "images must lie within bounds=0, 1"),
+        ({"images": images * torch.nan}, "hold NaN"),
+        ({"images": images[:0], "labels": labels[:0]}, "at least one"),
+        ({"images": images[..., :0]}, "no pixels"),
+        ({"steps": 2.5}, "a whole number"),
+        ({"labels": labels - 100}, "0 or more; got"),
+        ({"labels": labels + 100}, "labels must be categories, from 0 to"),
         ({"start": images + 2}, "start must lie within"),
         ({"start": images[:1]}, "start has shape"),
     ]:
         given = {"images": images, "labels": labels, "epsilon": 0.1} | wrong
         with pytest.raises(ValueError, match=match):
             bim(net, given.pop("images"), given.pop("labels"), given.pop("epsilon"), **given)
+    for dtype in (torch.float32, torch.int32, torch.bool):
+        with pytest.raises(TypeError, match="labels must be a tensor of whole numbers"):
+            bim(net, images, labels.to(dtype), 0.1)
+    with pytest.raises(TypeError, match="floating-point"):
+        bim(net, images.byte(), labels, 0.1)
+    with pytest.raises(TypeError, match=r"must be a torch\.Generator, got NoneType"):
+        pgd(net, images, labels, 0.1, generator=None)
+    generator = torch.Generator()
+    for wrong, epsilon, norm, match in (
+        (images, 0.1, "l1", "not one of linf, l2"), (images, -0.1, "linf", "0 or more"),
+        (images, float("nan"), "linf", "0 or more"), (images * torch.nan, 0.1, "l2", "hold NaN"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=match):
+            random_start(wrong, epsilon, generator, norm=norm)
     with pytest.raises(ValueError, match="one time, not a sequence"):
         bim(lambda x: net(x).expand(3, -1, -1), images, labels, 0.1)
     with pytest.raises(ValueError, match="not finite"):
@@ -285,6 +305,18 @@ def test_what_answers_refuse(attacked) -> None:
         answers_under_attack(classifier, images, labels, [0.1], targets=labels)
     with pytest.raises(ValueError, match="0 or more"):
         answers_under_attack(classifier, images, labels, [-0.1])
+    for wrong, match in (
+        ({"epsilons": []}, "epsilons is empty"),
+        ({"seeds": []}, "seeds is empty"),
+        ({"batch_size": 0}, "batch_size = 0 must be"),
+        ({"batch_size": -1}, "batch_size = -1 must be"),
+        ({"targets": labels + 10}, "targets must be categories, from 0 to 9"),
+        ({"targets": labels[:1]}, "targets must be one whole number per image"),
+        ({"labels": labels + 10, "targets": labels}, "labels must be categories, from 0 to 9"),
+    ):
+        given = {"labels": labels, "epsilons": [0.1]} | wrong
+        with pytest.raises(ValueError, match=match):
+            answers_under_attack(classifier, images, **given)
 
 
 def made_up(seeds: int = 4, images: int = 60, per_network: bool = False) -> xr.Dataset:

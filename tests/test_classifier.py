@@ -186,6 +186,9 @@ def test_what_is_refused() -> None:
             as_classifier(model, times)
     with pytest.raises(ValueError, match="increasing"):
         as_classifier(model, [2.0, 1.0])
+    for times in ([4.0], torch.tensor([4.0])):
+        with pytest.raises(ValueError, match="give the number itself, 4"):
+            as_classifier(model, times)
     with pytest.raises(ValueError, match="not one of none, backprop"):
         as_classifier(model, 1.0, gradient="reverse")
     with pytest.raises(TypeError, match="floating-point"):

@@ -327,11 +327,13 @@ def test_errors_say_what_is_allowed():
         (dict(kind="blur"), "not one of gaussian_noise, "),
         (dict(severity=0), "1, 2, 3, 4 or 5"),
         (dict(severity=True), "1, 2, 3, 4 or 5"),
+        (dict(severity=3.0), "a whole number"),
         (dict(table="svhn"), "'imagenet', 'cifar'"),
         (dict(seed=-1), "seed must be"),
         (dict(first=0.5), "first must be"),
         (dict(frost=[]), "for the kind 'frost'"),
         (dict(kind="frost", frost=[]), "read_images"),
+        (dict(kind="frost", frost=[torch.zeros(3, 0, 5, dtype=torch.uint8)]), "one pixel or more"),
         (dict(images=images * 2), "0 to 1"),
         (dict(images=images - torch.nan), "0 to 1"),
     ):

@@ -185,6 +185,16 @@ def test_what_is_refused(tmp_path):
     torch.save({"conv_stem.weight": torch.zeros(32, 3, 3, 3)}, tmp_path / "weights.pth")
     with pytest.raises(ValueError, match=r"not those of this EfficientNetB0: .*missing \(features"):
         efficientnet_b0(weights=tmp_path / "weights.pth")
+    for name, held in (("no.pth", b"plain text"), ("empty.pt", b""), ("no.safetensors", b"no")):
+        (tmp_path / name).write_bytes(held)
+        with pytest.raises(ValueError, match="must hold a state dict, names") as refused:
+            efficientnet_b0(weights=tmp_path / name)
+        assert "weights_only" not in str(refused.value)
+    torch.save(nn.Linear(2, 2), tmp_path / "whole.pth")
+    with pytest.raises(ValueError, match="must hold a state dict, names"):
+        efficientnet_b0(weights=tmp_path / "whole.pth")
+    with pytest.raises(FileNotFoundError):
+        efficientnet_b0(weights=tmp_path / "none.pth")
     with pytest.raises(ValueError, match="two sets of weights, pretrained and"):
         efficientnet_lite0(weights=tmp_path / "weights.pth", pretrained=True)
     for make in MAKERS.values():
@@ -258,11 +268,19 @@ def test_bytes_batches_and_shares():
     torch.testing.assert_close(centre_crop(pictures, 24, 1.0), pictures / 255)
     both, each = centre_crop(pictures, 16), [centre_crop([p], 16) for p in pictures]
     assert torch.equal(both, torch.cat(each))
-    for kwargs in ({"size": 0}, {"share": 0.0}, {"share": 1.5}):
+    for kwargs in ({"size": 0}, {"size": 24.0}, {"share": 0.0}, {"share": 1.5}):
         with pytest.raises(ValueError, match="must be 1 or more"):
             centre_crop(pictures, **kwargs)
     with pytest.raises(ValueError, match=r"\(channel, y, x\), got shape \(24, 24\)"):
         centre_crop(pictures[0])
+    with pytest.raises(TypeError, match="floating point, from 0 to 1, got torch.int64"):
+        centre_crop(pictures.long())
+    for wrong in (pictures.float(), pictures / 255 - 0.5, pictures * torch.nan):
+        with pytest.raises(ValueError, match="must lie from 0 to 1"):
+            centre_crop(wrong)
+    for empty in ([], pictures[:0]):
+        with pytest.raises(ValueError, match="no images"):
+            centre_crop(empty)
 
 
 def test_standardise():
@@ -272,6 +290,14 @@ def test_standardise():
     torch.testing.assert_close(standardise(x), 2 * x - 1)
     with pytest.raises(ValueError, match="1 channels, 3 means"):
         standardise(x[:, :1])
+    with pytest.raises(TypeError, match="floating point, from 0 to 1, got torch.uint8"):
+        standardise((255 * x).byte())
+    for wrong in (255 * x, standardise(x), x * torch.nan):
+        with pytest.raises(ValueError, match="must lie from 0 to 1"):
+            standardise(wrong)
+    for std in ((0.0, 1.0, 1.0), (-1.0, 1.0, 1.0), (float("nan"), 1.0, 1.0)):
+        with pytest.raises(ValueError, match="must be above 0"):
+            standardise(x, std=std)
 
 
 # ---- torchvision and timm themselves, where they are installed

@@ -145,3 +145,7 @@ def test_errors_say_what_is_missing(tmp_path):
             ImageFolder(tmp_path, **options)
     with pytest.raises(ValueError, match="with a label each"):
         Arrays(np.zeros((2, 4, 4, 3), np.uint8), np.zeros(3, int), "three")
+    for read in (cifar_c, imagenet_c):
+        for severity in (3.0, "3", True):
+            with pytest.raises(ValueError, match="1, 2, 3, 4 or 5, a whole number"):
+                read(tmp_path, "fog", severity)

@@ -198,9 +198,11 @@ def checked_frost(pictures: Any) -> Sequence[Tensor]:
     """Return pictures of frost if they are ones."""
     if isinstance(pictures, Sequence) and pictures and all(
         isinstance(p, Tensor) and p.dtype == torch.uint8 and p.ndim == 3 and len(p) == 3
+        and p.numel() > 0
         for p in pictures
     ):  # fmt: skip
         return pictures
     raise ValueError(
-        "frost must be a list of uint8 tensors (3, y, x): read_images(folder, colour=True)"
+        "frost must be a list of uint8 tensors (3, y, x) of one pixel or more: "
+        "read_images(folder, colour=True)"
     )

@@ -1,5 +1,6 @@
 """How strong each corruption is at its five severities, in ImageNet-C and in CIFAR-C."""
 
+from numbers import Integral
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -112,5 +113,8 @@ def check_cell(kind: Any, severity: Any) -> None:
     allowed = [name for names in CORRUPTIONS.values() for name in names]
     if kind not in allowed:
         raise ValueError(f"kind {kind!r} is not one of {', '.join(allowed)}")
-    if isinstance(severity, bool) or severity not in (1, 2, 3, 4, 5):
-        raise ValueError(f"severity must be 1, 2, 3, 4 or 5, got {severity!r}")
+    whole = isinstance(severity, Integral) and not isinstance(severity, bool)
+    if not whole or severity not in (1, 2, 3, 4, 5):
+        raise ValueError(
+            f"severity must be 1, 2, 3, 4 or 5, a whole number (int), got {severity!r}"
+        )
