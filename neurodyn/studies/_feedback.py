@@ -19,6 +19,10 @@ from neurodyn.stimuli.digits import NOISE
 
 TOLERANCES: dict[str, Any] = {"method": "bosh3", "rtol": 1e-2, "atol": 1e-3}
 """How the differential equation is solved."""
+AT_REST = 1e-2
+"""Relative speed per published step below which an image counts as at the fixed point."""
+TEST_NOISE = 10_000
+"""Added to the seed of noise on test images: training seeds, below it, draw training noise."""
 PROVENANCE = (
     "Networks, decoders and rules as published; sizes, images and training are reconstructed here"
 )
@@ -37,8 +41,19 @@ def settled(
 
 
 def noisy(images: Tensor, kind: str, level: float, seed: int) -> Tensor:
-    """Return images under Gaussian or salt-and-pepper noise; as they are at level 0."""
-    return NOISE[kind](images, level, seed) if level else images
+    """Return test images under noise that no network was trained with; as they are at level 0."""
+    return NOISE[kind](images, level, TEST_NOISE + seed) if level else images
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that torch cannot compute on here."""
+    try:
+        torch.empty(0, device=device)
+    except (AssertionError, RuntimeError) as error:  # torch was built without it, or finds none
+        raise ValueError(
+            f"device {device!r} is not here: {str(error).splitlines()[0]}. 'cpu' always is; 'cuda' "
+            "needs a GPU and a torch built for it"
+        ) from error
 
 
 def run_cells(

@@ -55,10 +55,12 @@ def claims(tree: xr.DataTree, duration: float) -> list[str]:
     most_cut = "; ".join(
         f"{case}: {', '.join(most_of(data.shapley))}" for case, data in cut.items()
     )
-    settled = {}
-    for case, data in ode.items():
-        settled[case] = gains(data.correct, float(data.time[-1]))
-    resting = "; ".join(f"{case}: {float(data.at_rest.mean()):.0%}" for case, data in ode.items())
+    late = {case: gains(data.correct, float(data.time[-1])) for case, data in ode.items()}
+    settled = by_noise({case: data.fixed_point_gain for case, data in ode.items()})
+    resting = by_noise({case: data.settled for case, data in ode.items()})
+    never = [case for case, gap in settled.items() if gap.isnull().any()]
+    shares = "; ".join(f"{case}: {float(share.mean()):.0%}" for case, share in resting.items())
+    unsaid = f" Not said where a network has no image at rest: {'; '.join(never)}." if never else ""
     apart = {}
     for case, data in ode.items():
         both = euler[case].correct.isel(sample=slice(data.sizes["sample"]))
@@ -90,8 +92,14 @@ def claims(tree: xr.DataTree, duration: float) -> list[str]:
             by_noise({case: gains(data.correct, duration) for case, data in ode.items()}), "higher",
         ),
         report.claim(
-            f"Is the gain still there at rest? The same at t={end:g}, where so many are at the "
-            f"fixed point: {resting}.", by_noise(settled), "higher",
+            "Is the gain still there at the fixed point? Accuracy of the images that are at rest "
+            f"at t={end:g} minus their own at t=0. At rest: relative speed below "
+            f"{shared.AT_REST:g} per step in every layer.",
+            {case: gap for case, gap in settled.items() if case not in never}, "higher",
+            f" Share at rest: {shares}.{unsaid}",
+        ),
+        report.claim(
+            f"And at t={end:g}, of all images, at rest or not?", by_noise(late), "higher",
         ),
         f"**Dynamics or step?** Accuracy by the adaptive solver minus that by Euler's step, same "
         f"images, t={duration:g}, mean of noises.{report.each_case(apart)}",
@@ -108,17 +116,22 @@ def most_of(values: xr.DataArray) -> list[str]:
 def at_strongest(tree: xr.DataTree) -> dict[str, tuple[str, dict[str, xr.DataArray]]]:
     """Return what is measured of each layer under the strongest Gaussian noise."""
     found: dict[str, tuple[str, dict[str, xr.DataArray]]] = {}
+    duration = json.loads(tree.attrs["config"])["duration"]
     for case, node in tree.children.items():
-        rates, ode, cut = (node[name].to_dataset() for name in ("rates", "ode", "ablation"))
+        rates, ode, cut, gradient = (
+            node[name].to_dataset() for name in ("rates", "ode", "ablation", "gradient")
+        )
         noise = strongest(rates.rate)
         here = rates.sel(noise=noise)
         moved = ode.projection.sel(noise=noise, time=SHARED_OUT)
         share = [contributions(moved.sel(seed=k), resamples=100).share for k in ode.seed.values]
         back = xr.concat(share, ode.seed).sel(term="feedback")
+        error = ode.mean_error.sel(noise=noise)
         found[case] = noise, {
             "reliance": here.reliance, "time constant": here.time_constant,
             "alpha": here.error_rate, "share in movement": back.where(here.reliance.notnull()),
-            "ablation": cut.effect, "Shapley": cut.shapley,
+            "gradient": gradient.reliance, "ablation": cut.effect, "Shapley": cut.shapley,
+            "error, t=0": error.sel(time=0), f"error, t={duration}": error.sel(time=duration),
         }  # fmt: skip
     return found
 
@@ -128,6 +141,7 @@ def page(tree: xr.DataTree) -> str:
     config = json.loads(tree.attrs["config"])
     rows = report.accuracy_rows({case: data.correct for case, data in parts(tree, "euler").items()})
     said = claims(tree, float(config["duration"]))
+    gradients = next(iter(parts(tree, "gradient").values())).sizes["sample"]
     return f"""# Is feedback used, and where?
 
 neurodyn {tree.attrs["neurodyn_version"]}. {tree.attrs["provenance"]}; no published number is
@@ -143,9 +157,11 @@ the interval holds 0.
 {chr(10).join(f"- {sentence}" for sentence in said)}
 
 **Layers.** Reliance is lambda/(beta+lambda), where a layer is drawn to; its time constant,
-1/(beta+lambda), is apart. Share in movement: of feedback, at t={SHARED_OUT:g}. Ablation and
-Shapley: accuracy at t={config["duration"]} that feedback to the layer adds, its weight given to the
-drive from below.
+1/(beta+lambda), is apart. Share in movement: of feedback, at t={SHARED_OUT:g}. Gradient: of what
+the logit of the right category at t={config["duration"]} depends on, feedback over feedback and
+drive from below ({gradients} images). Ablation and Shapley: accuracy at t={config["duration"]} that
+feedback to the layer adds, its weight given to the drive from below. Error: mean square of what the
+layer predicts wrongly of what is below it, by the adaptive solver.
 
 {markdown(report.layer_rows(at_strongest(tree)))}
 

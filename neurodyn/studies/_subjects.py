@@ -1,6 +1,6 @@
 """The subjects of the studies of feedback: networks with the images that they were trained on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import product
@@ -16,6 +16,8 @@ from neurodyn.studies._agreement import with_weights
 
 DEFAULT = ("pshallow-digits", "presnet18-digits", "pshallow-fashion", "presnet18-fashion")
 """Subjects where nothing else is asked for."""
+SUPERVISED = "-supervised"
+"""What `train_feedback` adds to the names of its files."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,17 @@ class Subject:
 
     network: str
     data: str
+    supervised: bool = False
+    """Trained once more to classify over time (`neurodyn train feedback --supervised`)."""
 
     @property
     def label(self) -> str:
-        """What the subject is called, e.g. "pshallow-digits"."""
-        return f"{self.network}-{self.data}"
+        """What the subject is called, e.g. "pshallow-digits", "pshallow-supervised-digits"."""
+        return f"{self.network}{SUPERVISED * self.supervised}-{self.data}"
+
+    def stem(self, seed: int) -> str:
+        """Return the name of the file of weights of one training seed, without its ending."""
+        return feedback_nets.stem(self.network, self.data, seed) + SUPERVISED * self.supervised
 
     def images(self, n: int) -> tuple[Tensor, Tensor]:
         """Return the first n images of the test split, 32 x 32 grey values, and what they show."""
@@ -41,7 +49,7 @@ class Subject:
         """Return the trained network of one training seed, its weights frozen."""
         network, data = self.network, self.data
         model = feedback_nets.feedback_net(network, data, seed=seed, **options)  # type: ignore[arg-type]
-        with_weights(model, feedback_nets.stem(network, data, seed), weights)
+        with_weights(model, self.stem(seed), weights)
         return model.requires_grad_(False)
 
     def rates(self, weights: Path | None, seeds: Sequence[int]) -> xr.DataArray:
@@ -49,10 +57,12 @@ class Subject:
 
         Along noise there are noise_type and noise_level; "clean" is level 0, of any type.
         """
+        if weights is None and self.supervised:
+            raise ValueError(f"no rates of {self.label} ship: train it, and give its folder")
         if weights is None:
             found = feedback_nets.shipped_rates()
         else:
-            loaded = nd.load(Path(weights) / "rates.nc")
+            loaded = nd.load(Path(weights) / f"rates{SUPERVISED * self.supervised}.nc")
             assert isinstance(loaded, xr.Dataset)
             found = loaded
         try:
@@ -84,8 +94,14 @@ class Subject:
 def named(label: str) -> Subject:
     """Return the subject of a label, NETWORK-DATA, of networks and images that are known."""
     network, _, data = label.rpartition("-")
-    feedback_nets.check_names(network, data)
-    return Subject(network, data)
+    if not network:
+        raise ValueError(
+            f"subject {label!r} is not NETWORK-DATA, such as {', '.join(DEFAULT)}, or "
+            "NETWORK-supervised-DATA"
+        )
+    plain = network.removesuffix(SUPERVISED)
+    feedback_nets.check_names(plain, data)
+    return Subject(plain, data, supervised=plain != network)
 
 
 def chosen(
@@ -96,7 +112,8 @@ def chosen(
     Parameters
     ----------
     subjects : sequence of str, optional
-        Labels; none of them is left out. By default those of `DEFAULT` that can be studied here.
+        Labels; none of them is left out, and all must be there. By default those of `DEFAULT` that
+        can be studied here.
     weights : path, optional
         A folder of weights in place of those that ship.
     seeds : sequence of int
@@ -108,17 +125,25 @@ def chosen(
     ------
     ValueError
         For names that are not NETWORK-DATA, of networks and images that are known, or come twice;
-        and if by default nothing is left to study.
+        for weights, rates or images that a named subject lacks; and if by default nothing is left
+        to study.
     """
     if subjects is not None:
         if not subjects or len(set(subjects)) < len(subjects):
             raise ValueError(f"subjects must be one or more that differ, not {subjects!r}")
-        return [named(label) for label in subjects], {}
+        asked = [named(label) for label in subjects]
+        lacks = {subject.label: lacking(subject, weights, seeds, rates) for subject in asked}
+        if short := {label: "; ".join(each) for label, each in lacks.items() if each}:
+            raise ValueError(
+                "; ".join(f"{label}: {each}" for label, each in short.items())
+                + ". Train it (`neurodyn train feedback`) and give its folder as weights, or leave "
+                "it out"
+            )
+        return asked, {}
     found, left = [], {}
     for subject in map(named, DEFAULT):
-        lacks = lacking(subject, weights, seeds, rates)
-        if lacks:
-            left[subject.label] = lacks
+        if lack := lacking(subject, weights, seeds, rates):
+            left[subject.label] = lack[0]
         else:
             found.append(subject)
     if not found:
@@ -129,20 +154,20 @@ def chosen(
     return found, left
 
 
-def lacking(subject: Subject, weights: Path | None, seeds: Sequence[int], rates: bool) -> str:
+def lacking(subject: Subject, weights: Path | None, seeds: Sequence[int], rates: bool) -> list[str]:
     """Return what a subject lacks to be studied here; nothing if all is there."""
     place = files("neurodyn.models") if weights is None else Path(weights)
-    stems = [feedback_nets.stem(subject.network, subject.data, seed) for seed in seeds]
+    stems = [subject.stem(seed) for seed in seeds]
     missing = [stem for stem in stems if not place.joinpath(f"{stem}.safetensors").is_file()]
-    if missing:
-        return f"there are no weights {', '.join(missing)}"
-    try:
-        subject.images(1)
-        if rates:
-            subject.rates(weights, seeds)
-    except (FileNotFoundError, ValueError) as error:
-        return str(error)
-    return ""
+    found = [f"there are no weights {', '.join(missing)}"] if missing else []
+    needed: list[Callable[[], Any]] = [lambda: subject.images(1)]
+    needed += [lambda: subject.rates(weights, seeds)] * rates
+    for get in needed:
+        try:
+            get()
+        except (FileNotFoundError, ValueError) as error:
+            found.append(str(error))
+    return found
 
 
 def left_out(left: Mapping[str, str]) -> str:

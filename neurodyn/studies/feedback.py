@@ -11,9 +11,12 @@ from torch import Tensor
 
 import neurodyn as nd
 from neurodyn.analysis.ablation import ablation
+from neurodyn.analysis.contributions import gradient_reliance
+from neurodyn.analysis.feedback import error_over_time, fixed_point_accuracy
 from neurodyn.analysis.feedback_reliance import feedback_reliance
 from neurodyn.conditions import check_whole
 from neurodyn.feedback_ablation import ablated, ablations
+from neurodyn.feedback_gradient import pathway_gradients
 from neurodyn.feedback_terms import record_terms
 from neurodyn.models import feedback_nets
 from neurodyn.studies import _feedback as shared
@@ -29,8 +32,8 @@ SCALES: dict[str, dict[str, Any]] = {
     "laptop": {"images": 500, "ode_images": 20, "ablation_images": 100, "batch_size": 50},
     "paper": {"images": 2000, "ode_images": 2000, "ablation_images": 2000, "batch_size": 200},
 }
-AT_REST = 1e-2
-"""Relative speed per published step below which an image counts as at the fixed point."""
+GRADIENT_IMAGES = 8
+"""Images of which gradients are taken."""
 
 
 def feedback(
@@ -66,7 +69,8 @@ def feedback(
         Networks and what they were trained on. By default "pshallow-digits", "presnet18-digits",
         "pshallow-fashion" and "presnet18-fashion", as far as there are their weights and rates and
         Fashion-MNIST is installed; the page says which are left out, and why. For others train
-        them first, and give their folder as `weights`.
+        them first, and give their folder as `weights`; "pshallow-supervised-digits" is what
+        ``--supervised`` made.
     scale : {"laptop", "paper"}
         "paper": 2,000 images in each cell, all test digits there are, for a GPU. The authors showed
         10,000 of CIFAR (read in their code).
@@ -79,7 +83,8 @@ def feedback(
         The folder of ``neurodyn train feedback``, with rates.nc, for networks of one's own in place
         of those that ship.
     training_seeds : tuple of int
-        Which of the networks; the unit of the intervals.
+        Which of the networks; the unit of the intervals. Below 10,000: noise on test images is
+        drawn from 10,000 + `seed` on, training noise from the training seed.
     duration : int
         Published steps; rates were trained for the first 5.
     rest : float
@@ -97,15 +102,19 @@ def feedback(
     DataTree
         For each subject: ``rates`` with "rate", "reliance", "time_constant" (noise, seed, layer);
         ``euler`` and ``ode`` with "correct" (noise, seed, sample, time), the latter also with
-        "projection", "prediction_error", "speed" of `record_terms` and "at_rest"; ``ablation`` with
+        "projection", "prediction_error", "speed" of `record_terms`, "at_rest", and of the
+        images at rest "settled", their share, "fixed_point_accuracy" and "fixed_point_gain", that
+        minus their accuracy at t = 0 (noise, seed), and "mean_error" (noise, seed, layer, time),
+        the prediction error of all images; ``ablation`` with
         "correct" (seed, ablated, sample), under the strongest Gaussian noise, "effect" and
-        "shapley" (layer, seed). "nfe" in each that is solved.
+        "shapley" (layer, seed); ``gradient`` with "size" of `pathway_gradients` under the same
+        noise and "reliance" (seed, layer), see `gradient_reliance`. "nfe" in each that is solved.
 
     Notes
     -----
     Cutting feedback gives its weight to the drive from below, so that the time constant stays.
-    Seconds of one core at the default scale for the four subjects, estimated from a few cells: 450
-    for Euler's method, 230 for the adaptive solver, 170 for the ablation.
+    Measured at the default scale, four subjects, three seeds: 807 s of CPU in all, 18 minutes on
+    two cores that did other things besides; gradients, measured apart, add less than 1%.
 
     References
     ----------
@@ -120,8 +129,16 @@ def feedback(
     )  # fmt: skip
     if not rest > duration:
         raise ValueError(f"rest must be later than duration={duration}, not {rest!r}")
+    if not all(0 <= k < shared.TEST_NOISE for k in training_seeds):
+        raise ValueError(
+            f"training_seeds must be from 0 to {shared.TEST_NOISE - 1}, as from there on test "
+            f"images get their noise; got {training_seeds!r}"
+        )
+    shared.check_device(device)
     folder, found = Path(out), {}
     studied, config["left_out"] = chosen(subjects, weights, training_seeds, rates=True)
+    for subject in studied:  # more images than there are
+        subject.images(max(config[f"{kind}images"] for kind in ("", "ode_", "ablation_")))
     for subject in studied:
         rate = subject.rates(weights, training_seeds)
         rate = rate.sel(layer=feedback_net_layers(subject))
@@ -129,6 +146,7 @@ def feedback(
         found[f"{subject.label}/euler"] = by_euler(folder, subject, rate, config)
         found[f"{subject.label}/ode"] = by_ode(folder, subject, rate, config)
         found[f"{subject.label}/ablation"] = without(folder, subject, rate, config)
+        found[f"{subject.label}/gradient"] = by_gradient(folder, subject, rate, config)
     tree = shared.described(
         xr.DataTree.from_dict(found), "Reliance on feedback, by noise and layer", config, PUBLISHED
     )
@@ -183,8 +201,26 @@ def by_ode(
         partial(terms, times, config["batch_size"]),
         config["device"],
     )
-    resting = found.speed.isel(time=-1).max("layer", skipna=False) < AT_REST
-    return with_noise(found.assign(at_rest=resting), rate)
+    resting = found.speed.isel(time=-1).max("layer", skipna=False) < shared.AT_REST
+    return with_noise(found.assign(at_rest=resting).merge(at_rest_and_errors(found)), rate)
+
+
+def at_rest_and_errors(found: xr.Dataset) -> xr.Dataset:
+    """Return accuracy at the fixed point and mean prediction errors, of each seed alone."""
+    each = []
+    for seed in found.seed.values:
+        one = found.sel(seed=seed, drop=True)
+        end = fixed_point_accuracy(one.correct, one.speed, tolerance=shared.AT_REST, resamples=100)
+        first = one.correct.isel(time=[0]).assign_coords(time=one.time[-1:])  # as if at the end
+        start = fixed_point_accuracy(first, one.speed, tolerance=shared.AT_REST, resamples=100)
+        kept = end[["settled", "fixed_point_accuracy"]]
+        gain = kept.fixed_point_accuracy - start.fixed_point_accuracy
+        about = {"long_name": "accuracy of images at rest minus theirs at t = 0", "units": "1"}
+        error = error_over_time(one.prediction_error, resamples=100).prediction_error
+        each.append(kept.assign(fixed_point_gain=gain.assign_attrs(about), mean_error=error))
+    return (
+        xr.concat(each, found.seed).transpose("noise", "seed", "layer", ...).drop_attrs(deep=False)
+    )
 
 
 def terms(
@@ -228,6 +264,33 @@ def without(
     )
     adds = ablation(found.correct.astype(float).mean("sample"))
     return found.merge(adds).assign_attrs(noise=noise)
+
+
+def by_gradient(
+    folder: Path, subject: Subject, rate: xr.DataArray, config: Mapping[str, Any]
+) -> xr.Dataset:
+    """Return how much the logit of what is shown depends on feedback to each layer."""
+    noise, times = strongest(rate), [0.0, float(config["duration"])]
+    n = min(GRADIENT_IMAGES, config["images"])
+
+    def compute(model: nd.PredictiveCoding, images: Tensor, shown: Tensor) -> xr.Dataset:
+        run = pathway_gradients(
+            model, images, shown, times, method="euler", batch_size=config["batch_size"]
+        )
+        return run[["size"]].isel(time=-1, drop=True).assign(nfe=int(run.attrs["nfe"]))
+
+    found = shared.run_cells(
+        folder / "cells" / subject.label / "gradient",
+        {"seed": rate.seed.values.tolist()},
+        {"times": times, "batch_size": config["batch_size"], "noise": noise},
+        partial(made, subject, rate, n, config, noise),
+        compute,
+        config["device"],
+    )
+    sizes = [found["size"].sel(seed=k, drop=True) for k in found.seed.values]
+    each = [gradient_reliance(size, resamples=100) for size in sizes]
+    found["reliance"] = xr.concat([one.reliance for one in each], found.seed)
+    return found.assign_attrs(noise=noise)
 
 
 def with_noise(found: xr.Dataset, rate: xr.DataArray) -> xr.Dataset:
