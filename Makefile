@@ -24,7 +24,7 @@ demo: $(DEV)
 test: $(DEV)
 	$(RUN) ruff check .
 	$(RUN) mypy
-	$(RUN) pytest
+	OMP_NUM_THREADS=1 $(RUN) pytest -n 2 --dist loadfile
 
 docs: $(DOCS)
 	$(RUN) sphinx -E -W --keep-going -b html docs docs/_build/html

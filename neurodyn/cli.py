@@ -33,7 +33,7 @@ agl = App(
     name="agl",
     help="Artificial grammar learning: make the experiment for people.",
     default_parameter=Parameter(accepts_keys=False),  # --grammar is a name, not its parts
-    result_action="print_non_none_return_zero",
+    result_action=print,  # where the page is, on one line however long
 )
 for command in (run, train, sweep, agl):
     app.command(command)

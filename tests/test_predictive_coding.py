@@ -1114,13 +1114,17 @@ def test_while_a_large_state_is_stepped_nothing_else_of_its_size_is_held(monkeyp
 
     field = model.forward
 
-    def counted(t, state, drive):
+    def of_its_size():
         gc.collect()
         held = [y for y in gc.get_objects() if type(y) is torch.Tensor]
         sizes = {y.untyped_storage().data_ptr(): y.untyped_storage().nbytes() for y in held}
-        alive.append(list(sizes.values()).count(size))
+        return list(sizes.values()).count(size)
+
+    def counted(t, state, drive):
+        alive.append(of_its_size() - before)
         return field(t, state, drive)
 
     model.forward = counted
+    before = of_its_size()  # of other tests
     nd.integrate(model, x, [0.0, 3.0], method="euler", gradient="none", record="readout")
     assert alive == [1, 1, 1]
