@@ -10,6 +10,7 @@ from torch import Tensor
 
 from neurodyn.adapter import SolverStats
 from neurodyn.batches import check_batch_size
+from neurodyn.convolutions import pullback
 from neurodyn.dynamics import Drive, State
 from neurodyn.predictive_coding import PREDIFY, PredictiveCoding, plus, used
 from neurodyn.record import provenance
@@ -72,9 +73,9 @@ def terms(
     feedback = [torch.zeros_like(e) for e in state]
     error = [torch.zeros_like(e) for e in state]
     for n, e in enumerate(state):
-        prediction, vjp, *_ = torch.func.vjp(model.decoders[n], e)
+        prediction, pull = pullback(model.decoders[n], e)
         if used(alpha[n]):
-            (gradient,) = vjp((prediction - below[n]).to(prediction.dtype))
+            gradient = pull((prediction - below[n]).to(prediction.dtype))
             error[n] = -alpha[n] * model.scale[n] * gradient
         if n > 0 and used(lam[n - 1]):
             feedback[n - 1] = lam[n - 1] * prediction

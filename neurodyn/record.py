@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 
 import neurodyn
 from neurodyn.adapter import SolverError, SolverStats
+from neurodyn.batches import check_batch_size
 from neurodyn.dynamics import Dynamics, State, Stimulus, check_stimulus
 from neurodyn.recorder import Record
 from neurodyn.solve import Solution, check_state, check_times, integrate
@@ -104,8 +105,7 @@ def simulate(
         check_stimulus(first)
         assert isinstance(first, Tensor)
     samples = len(first)
-    if batch_size is not None and not (isinstance(batch_size, int) and batch_size >= 1):
-        raise ValueError(f"batch_size = {batch_size!r} must be a whole number, 1 or larger")
+    check_batch_size(batch_size)
     device = next((p.device for p in dynamics.parameters()), first.device)
 
     taken = {"layers", dynamics.readout_variable.name}

@@ -134,9 +134,9 @@ def predify_robustness(
     -----
     *Read in the authors' code*, and so at "paper": 19 corruptions at 5 severities, mCE(t)/mCE(0) to
     t = 10, layers one after the other, beta .8, lambda .1 and alpha .01 in all of them; distances
-    of 1,000 images; targeted BIM from a random start, L-inf, 100 steps of 2.5 / 100, strengths
-    from .3 to 1 (curves from .7 on), 1,000 images, times 0, 2, 4, 6 and 8, counted where the answer
-    without attack is right at every time (theirs: at t = 0 to 9).
+    of 1,000 images; targeted BIM from a random start, L-inf, 100 steps of 2.5 / 100, of
+    strengths .3 to 1 (curves begin at .7), 1,000 images, times 0, 2, 4, 6 and 8, counted where the
+    answer without attack is right at every time (theirs: at t = 0 to 9).
     *Reconstructed*: which strengths lie between; the target, theirs being 800 after the image's own
     of 1,000 categories; severities and images, theirs being of 224 pixels; distances are under the
     corruptions, theirs under Gaussian noise to t = 14; and what alpha multiplies. Here it is scaled
