@@ -14,6 +14,7 @@ from neurodyn.analysis.analytic import analytic_signal as analytic_signal
 from neurodyn.analysis.attack_plots import attack_curve as attack_curve
 from neurodyn.analysis.attack_success import attack_success as attack_success
 from neurodyn.analysis.attention_map import attention_map as attention_map
+from neurodyn.analysis.attention_map import attention_maps as attention_maps
 from neurodyn.analysis.bayes_anova import bayes_anova as bayes_anova
 from neurodyn.analysis.bayes_factors import bayes_correlation as bayes_correlation
 from neurodyn.analysis.bayes_factors import bayes_t_test as bayes_t_test

@@ -1,7 +1,8 @@
-"""The figure of attention over an image."""
+"""Figures of attention over images."""
 
 import matplotlib
 import numpy as np
+import xarray as xr
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -86,6 +87,85 @@ def attention_map(
     return figure
 
 
+def attention_maps(data: xr.Dataset) -> Figure:
+    r"""Draw where the centres of shapes attend to, in a scene of each class of each problem.
+
+    .. math:: N a_{ts}, \qquad \sum_s a_{ts} = 1
+
+    As `attention_map`; a row for each problem, the first scene of either class in it, and the
+    colours the same in all.
+
+    Parameters
+    ----------
+    data : Dataset
+        attention (problem, sample, target, row, column), image (problem, sample, y, x) from 0
+        (black) to 255, label (problem, sample) and centre (problem, sample, target, axis = x, y)
+        in pixels. With "seed" too, the mean over it is drawn.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        7.2 inches wide at most with two targets.
+
+    Raises
+    ------
+    ValueError
+        If a variable or an axis is missing, or a problem has scenes of one class only.
+
+    Examples
+    --------
+    >>> data = xr.Dataset(
+    ...     {
+    ...         "attention": (("sample", "target", "row", "column"), np.full((2, 1, 4, 4), 1 / 16)),
+    ...         "image": (("sample", "y", "x"), np.full((2, 8, 8), 255)),
+    ...         "label": ("sample", [0, 1]),
+    ...         "centre": (("sample", "target", "axis"), np.full((2, 1, 2), 3.0)),
+    ...     },
+    ...     {"axis": ["x", "y"]},
+    ... )
+    >>> figure = attention_maps(data.expand_dims(problem=[4]))
+    >>> [axis.get_title() for axis in figure.axes][:2]
+    ['class 0, shape 1', 'class 1, shape 1']
+    """
+    wanted = {
+        "attention": {"problem", "sample", "target", "row", "column"},
+        "image": {"problem", "sample", "y", "x"}, "label": {"problem", "sample"},
+        "centre": {"problem", "sample", "target", "axis"},
+    }  # fmt: skip
+    for name, dims in wanted.items():
+        if name not in data or set(data[name].dims) - {"seed"} != dims:
+            there = data[name].dims if name in data else "not there"
+            raise ValueError(f"{name} must have the axes {sorted(dims)}, it is {there}")
+    attention = data["attention"]
+    attention = attention.mean("seed") if "seed" in attention.dims else attention
+    relative = attention * attention.sizes["row"] * attention.sizes["column"]
+    problems, targets = data["problem"].values, attention.sizes["target"]
+    shape = (len(problems), 2 * targets)
+    with matplotlib.rc_context(STYLE):
+        size = (0.9 + 1.5 * shape[1], 0.3 + 1.5 * shape[0])
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots(*shape, squeeze=False)
+        for row, problem in zip(axes, problems, strict=True):
+            one = data.sel(problem=problem)
+            if len(set(one["label"].values.tolist())) < 2:
+                raise ValueError(f"problem {problem} must have a scene of either class")
+            for k, axis in enumerate(row):
+                label, target = divmod(k, targets)
+                place = {"sample": int((one["label"].values == label).argmax()), "target": target}
+                scene = one.isel(place)
+                ink = scene["image"].transpose("y", "x").values / 255
+                weights = relative.sel(problem=problem).isel(place).transpose("row", "column")
+                shown = overlay(axis, ink, weights.values, float(relative.max()))
+                x, y = (float(scene["centre"].sel(axis=name)) for name in "xy")
+                ring(axis, x, y)
+                if axis in axes[0]:
+                    axis.set_title(f"class {label}, shape {target + 1}")
+            row[0].set_ylabel(f"problem {problem}")
+        bar = figure.colorbar(shown, ax=axes, fraction=0.03, pad=0.02)
+        bar.set_label("attention (1: even)")
+    return figure
+
+
 def overlay(axis: Axes, image: np.ndarray, weights: np.ndarray, most: float) -> AxesImage:
     """Draw a map over the whole image, and the image's ink on it."""
     height, width = image.shape
@@ -102,6 +182,11 @@ def overlay(axis: Axes, image: np.ndarray, weights: np.ndarray, most: float) -> 
 def mark(axis: Axes, target: np.ndarray, cells: tuple[int, int], image: tuple[int, int]) -> None:
     """Draw a ring around the middle of a cell."""
     y, x = ((at + 0.5) * size / n - 0.5 for at, n, size in zip(target, cells, image, strict=True))
+    ring(axis, x, y)
+
+
+def ring(axis: Axes, x: float, y: float) -> None:
+    """Draw a ring around a place."""
     axis.plot(
         x, y, marker="o", markersize=7, markerfacecolor="none", markeredgecolor="#0072B2",
         markeredgewidth=1.4,

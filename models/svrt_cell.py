@@ -12,6 +12,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 import neurodyn as nd
+from neurodyn.attention import SpatialAttention
 from neurodyn.cells import cell
 from neurodyn.models.attention_resnet import attention_resnet18, attention_resnet50
 from neurodyn.models.resnet import resnet18, resnet50
@@ -36,6 +37,7 @@ SOLVERS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 AT_ONCE = 250  # test images; those of a batch share their adaptive steps
 PIECE = 4096  # images made at a time
+SHOWN, TARGETS = 4, 2  # test images whose attention is kept, and parts of each that attend
 
 
 def kept(
@@ -175,6 +177,8 @@ def train(folder: Path, most: int, about: dict[str, Any], place: Path) -> xr.Dat
     )  # fmt: skip
     test = kept(folder, problem, about["test"], size, STREAMS["test"])
     found = measured(model.to(fabric.device), *test)
+    if isinstance(model, Attended) and isinstance(model.attention, SpatialAttention):
+        found["attention"] = attention_of(model, some_scenes(problem, size))
     every = about["updates"] // about["points"]
     found = found.assign_coords(update=every * np.arange(1, about["points"] + 1))
     found["training"], found["validation"] = (("update", table[:, k, 1]) for k in (0, 1))
@@ -205,3 +209,40 @@ def measured(model: nn.Module, ink: Tensor, labels: Tensor) -> xr.Dataset:
         found["over_time"] = ("solver", "time"), over_time.numpy() / len(labels)
         found["nfe"] = "solver", np.array(calls, float)
     return found
+
+
+def some_scenes(problem: int, size: int) -> xr.Dataset:
+    """Return the test images whose attention is kept, with the centres of their first parts."""
+    found = generate(problem, SHOWN, size=size, seed=STREAMS["test"])
+    found = found.isel(part=slice(TARGETS)).rename(part="target")
+    return xr.Dataset({name: found[name] for name in ("image", "label", "centre")}, attrs={})
+
+
+@torch.no_grad()
+def attention_of(model: Attended, scenes: xr.Dataset) -> xr.DataArray:
+    """Return where parts of scenes attend to, from the maps' cells that hold their centres.
+
+    Parameters
+    ----------
+    model : Attended
+        With attention between positions; the mean of its heads is returned.
+    scenes : Dataset
+        Images and centres, as of `some_scenes`.
+
+    Returns
+    -------
+    DataArray
+        (sample, target, row, column), which sums to 1 over row and column.
+    """
+    moving = RecurrentAttention(model.backbone, model.tap, model.attention)
+    images = torch.from_numpy(scenes["image"].values == 0)
+    images = shown(images.to(next(model.parameters()).device))
+    (maps,) = moving.initial_state(moving.drive(images))
+    weights = model.attention.weights(maps).mean(1).unflatten(2, maps.shape[2:])
+    x, y = (
+        scenes.centre.sel(axis=name).values.astype(int) * cells // pixels
+        for name, cells, pixels in zip("xy", maps.shape[:1:-1], images.shape[:1:-1], strict=True)
+    )
+    number = torch.from_numpy(y * maps.shape[3] + x)
+    found = weights.cpu()[torch.arange(len(number))[:, None], number]
+    return xr.DataArray(found.numpy(), dims=("sample", "target", "row", "column"))

@@ -12,7 +12,7 @@ import xarray as xr
 import neurodyn as nd
 from neurodyn.cells import in_processes
 from neurodyn.conditions import gathered
-from neurodyn.models.svrt_cell import NETWORKS, STREAMS, kept, one_cell
+from neurodyn.models.svrt_cell import NETWORKS, STREAMS, kept, one_cell, some_scenes
 from neurodyn.stimuli.recipe import whole
 from neurodyn.stimuli.svrt.rules import PROBLEMS
 from neurodyn.train import make_fabric
@@ -87,6 +87,9 @@ def train_svrt(
         "training" (update), accuracies, the latter while the weights move; "over_time" (solver,
         time), test accuracy of the networks with attention, and "nfe" (solver), NaN for others;
         "passes" over the training set; "duration" in seconds, since the cell was last begun.
+        "attention" (sample, target, row, column), of networks with spatial attention: where in the
+        maps the cells with the centres of a scene's first two shapes attend to, in the first four
+        test images; these are "image", "label" and "centre" (problem, sample, ...).
 
     Raises
     ------
@@ -128,7 +131,12 @@ def train_svrt(
     ]
     in_processes([partial(kept, folder / "images", *one) for one in sets], workers)
     jobs = [partial(one_cell, folder, most, recipe, *labels) for labels in product(*axes.values())]
-    return labelled(gathered(in_processes(jobs, workers), axes))
+    found = gathered(in_processes(jobs, workers), axes)
+    if "attention" in found:
+        scenes = xr.concat([some_scenes(problem, size) for problem in problems], "problem")
+        found = found.merge(scenes)
+        found["attention"] = found["attention"].astype("float32")
+    return labelled(found)
 
 
 def check(axes: dict[str, list[Any]], recipe: dict[str, Any], workers: int) -> None:
@@ -165,6 +173,7 @@ def labelled(found: xr.Dataset) -> xr.Dataset:
         "nfe": "evaluations of the right-hand side", "passes": "passes over the training set",
         "problem": "problem", "images": "images in the training set", "model": "network",
         "update": "steps of Adam", "solver": "way to the answer",
+        "attention": "attention of a shape's centre to the cells of the maps",
     }  # fmt: skip
     for name, long_name in names.items():
         if name in found.variables:

@@ -6,7 +6,7 @@ import xarray as xr
 from matplotlib.colors import to_rgb
 from scipy.cluster import hierarchy
 
-from neurodyn.analysis.attention_map import attention_map
+from neurodyn.analysis.attention_map import attention_map, attention_maps
 from neurodyn.analysis.reasoning import attention_gain, sample_efficiency
 from neurodyn.analysis.reasoning_clusters import cluster_problems
 from neurodyn.analysis.reasoning_plots import efficiency_curves, gain_dots, size_names
@@ -137,3 +137,47 @@ def test_map_refuses_what_is_none():
         attention_map(np.ones((4, 4)), even[0])
     with pytest.raises(ValueError, match="targets"):
         attention_map(np.ones((4, 4)), even, np.zeros((2, 2)))
+
+
+def scenes(problems=(4, 2)):
+    rng = np.random.default_rng(0)
+    weights = rng.random((2, 2, 3, 2, 4, 8))  # seed, problem, sample, target, row, column
+    weights /= weights.sum((-2, -1), keepdims=True)
+    return xr.Dataset(
+        {
+            "attention": (("seed", "problem", "sample", "target", "row", "column"), weights),
+            "image": (("problem", "sample", "y", "x"), rng.choice([0, 255], (2, 3, 32, 64))),
+            "label": (("problem", "sample"), [[1, 0, 1], [0, 0, 1]]),
+            "centre": (("problem", "sample", "target", "axis"), rng.uniform(0, 32, (2, 3, 2, 2))),
+        },
+        {"problem": list(problems), "axis": ["x", "y"]},
+    )
+
+
+def test_maps_are_of_the_first_scene_of_each_class():
+    data = scenes()
+    *axes, bar = attention_maps(data).axes
+    places = [(4, 1), (4, 0), (2, 0), (2, 2)]  # problem, and sample: of class 0, of class 1
+    for (problem, sample), pair in zip(
+        places, (axes[k : k + 2] for k in (0, 2, 4, 6)), strict=True
+    ):
+        one = data.sel(problem=problem).isel(sample=sample)
+        for target, axis in enumerate(pair):
+            heat, ink = axis.get_images()
+            wanted = 32 * one.attention.isel(target=target).mean("seed")
+            assert np.allclose(heat.get_array(), wanted)
+            assert np.allclose(ink.get_array()[..., 3], 1 - one.image / 255)
+            assert np.allclose(axis.lines[0].get_xydata(), one.centre.isel(target=target))
+    assert len({axis.get_images()[0].get_clim() for axis in axes}) == 1
+    assert [axis.get_ylabel() for axis in axes[::4]] == ["problem 4", "problem 2"]
+    assert bar.get_ylabel() == "attention (1: even)"
+
+
+def test_maps_refuse_what_is_lacking():
+    data = scenes()
+    with pytest.raises(ValueError, match="label must have the axes"):
+        attention_maps(data.drop_vars("label"))
+    with pytest.raises(ValueError, match="attention must have the axes"):
+        attention_maps(data.expand_dims(model=["one"]))
+    with pytest.raises(ValueError, match="problem 4 must have a scene of either class"):
+        attention_maps(data.isel(sample=[0, 2]))

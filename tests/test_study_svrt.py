@@ -32,6 +32,8 @@ def planted(problems=(1, 2, 4, 5), models=study.SMALL, images=(500, 4000), seeds
     longer = accuracy[..., None, None] - 0.02 * abs(np.array(TIMES) - 1)
     longer = longer + 0.001 * rng.normal(size=longer.shape) + np.array([[0.0], [0.01]])
     longer[:, :, gain == 0] = np.nan
+    seen = np.full((*accuracy.shape, 2, 1, 2, 2), np.nan)
+    seen[:, :, [m.endswith("spatial") for m in models]] = 0.25
     dims = ("problem", "images", "model", "seed")
     like = np.ones(accuracy.shape)
     data = xr.Dataset(
@@ -43,11 +45,17 @@ def planted(problems=(1, 2, 4, 5), models=study.SMALL, images=(500, 4000), seeds
             "nfe": ((*dims, "solver"), longer[..., 0] * 0 + 4),
             "passes": (dims, like * (32000 / np.array(images))[:, None, None]),
             "duration": (dims, 40 * like),
+            "attention": ((*dims, "sample", "target", "row", "column"), seen),
+            "image": (("problem", "sample", "y", "x"), np.full((len(problems), 2, 8, 8), 255)),
+            "label": (("problem", "sample"), [[0, 1]] * len(problems)),
+            "centre": (
+                ("problem", "sample", "target", "axis"), np.full((len(problems), 2, 1, 2), 3.0),
+            ),
         },
         {
             "problem": list(problems), "images": list(images), "model": list(models),
             "seed": list(seeds), "update": [250, 500], "solver": list(SOLVERS),
-            "time": list(TIMES),
+            "time": list(TIMES), "axis": ["x", "y"],
         },
     )  # fmt: skip
     config = study.SCALES["laptop"] | {
@@ -109,7 +117,7 @@ def test_the_page_is_complete():
 def test_few_problems_and_plain_networks_leave_out_and_say_so():
     said = pages.claims(planted(problems=(2, 4)))
     assert "Left out: it takes two problems" in about(said, "Shapes or places?")
-    alone = planted(models=("resnet18",)).drop_vars(["over_time", "nfe"])
+    alone = planted(models=("resnet18",)).drop_vars(["over_time", "nfe", "attention"])
     said = pages.claims(alone)
     assert not any("attention" in sentence or "time at test" in sentence for sentence in said)
     assert set(pages.figures(alone)) == {"accuracy", "learning"}
@@ -126,7 +134,8 @@ def test_of_all_problems_the_groups_are_found():
 
 def test_figures():
     drawn = pages.figures(planted())
-    assert set(drawn) == {"accuracy", "gain-resnet18", "learning", "time"}
+    names = {"accuracy", "gain-resnet18", "learning", "time", "attention-resnet18-spatial"}
+    assert set(drawn) == names
     titles = [axis.get_title() for axis in drawn["learning"].axes]
     assert titles == ["problem 1", "problem 2", "problem 4", "problem 5"]
     titles = [axis.get_title() for axis in drawn["time"].axes]

@@ -203,6 +203,30 @@ def test_one_euler_step_is_the_network_that_was_trained(place):
     assert (at_zero == at_zero[0]).all()
 
 
+def test_attention_is_that_of_the_cell_that_holds_a_centre(trained):
+    _, found = trained
+    seen = found.attention.sel(model="resnet18-spatial").squeeze()
+    np.testing.assert_allclose(seen.sum(("row", "column")), 1, atol=1e-5)
+    assert found.attention.sel(model="resnet18").isnull().all()
+    scenes = generate(4, 4, size=48, seed=STREAMS["test"])
+    np.testing.assert_array_equal(found["image"].sel(problem=4), scenes["image"])
+    np.testing.assert_array_equal(found["label"].sel(problem=4), scenes["label"])
+    model = untrained("resnet18-spatial", 48, 4, 1).eval()
+    maps = {}
+    model.backbone.layer2.register_forward_hook(lambda *given: maps.update(layer2=given[2]))
+    with torch.no_grad():
+        model.backbone(torch.from_numpy(scenes["image"].values == 0)[:, None].float())
+    seen = maps["layer2"]
+    query, key, _ = model.attention.block.qkv(seen.flatten(2).mT).chunk(3, -1)
+    got = study.attention_of(model, study.some_scenes(4, 48))
+    for sample in range(4):
+        for target in range(2):
+            x, y = scenes["centre"].values[sample, target] // 8  # maps of 6 cells by 6
+            logits = key[sample] @ query[sample, int(6 * y + x)] / seen.shape[1] ** 0.5
+            wanted = logits.softmax(0).detach().reshape(6, 6)
+            np.testing.assert_allclose(got[sample, target], wanted, atol=1e-6)
+
+
 # ---- at the door
 
 

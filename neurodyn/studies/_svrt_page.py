@@ -242,7 +242,7 @@ the updates, while weights move: where it is high and the test is not, the set w
 
 
 def figures(result: xr.Dataset) -> dict[str, Figure]:
-    """Draw accuracy over set size, gains, learning, accuracy over time, and the tree."""
+    """Draw accuracy over set size, gains, learning, time, attention over images, and the tree."""
     drawn = {"accuracy": analysis.efficiency_curves(analysis.sample_efficiency(result.accuracy))}
     last = result.isel(images=-1)
     paired = references(result.model.values.tolist())
@@ -258,6 +258,10 @@ def figures(result: xr.Dataset) -> dict[str, Figure]:
         moving = last.over_time.dropna("model", how="all")
         units = result.time.attrs["units"]
         drawn["time"] = lines(moving, units, "solver", ("problem", "model"))
+    if "attention" in last:
+        shown = last[["attention", "image", "label", "centre"]]
+        for model in last.attention.dropna("model", how="all").model.values:
+            drawn[f"attention-{model}"] = analysis.attention_maps(shown.sel(model=model))
     if result.sizes["problem"] >= FEWEST and tagged(result):
         tree = analysis.cluster_problems(result.accuracy)
         drawn["tree"] = analysis.problem_tree(tree, analysis.problem_tags())
