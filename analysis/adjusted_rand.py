@@ -94,6 +94,8 @@ def compare_groupings(
     (1.0, 0.005)
     """
     problems = enough(group)
+    if group.isnull().any():
+        raise ValueError(f"{int(group.isnull().sum())} problems have no group; leave them out")
     if missing := sorted(set(problems) - set(tags.problem.values.tolist())):
         raise ValueError(f"problems {missing} have no tag; leave them out")
     beside = tags.sel(problem=problems)

@@ -52,7 +52,7 @@ def attention_map(
     ['image', 'target 1', 'target 2']
     """
     image, attention = np.asarray(image, float), np.asarray(attention, float)
-    if image.ndim != 2 or attention.ndim != 3:
+    if image.ndim != 2 or attention.ndim != 3 or not attention.size:
         raise ValueError(
             "attention_map needs an image (y, x) and maps (target, rows, columns), got the shapes "
             f"{image.shape} and {attention.shape}"

@@ -1,5 +1,6 @@
 """Which visual reasoning problems are hard for the same networks? A tree, and what holds of it."""
 
+from numbers import Integral
 from typing import Literal
 
 import numpy as np
@@ -122,8 +123,10 @@ def cluster_problems(
     problems = enough(values)
     if method not in METHODS:
         raise ValueError(f"method {method!r} is not one of {', '.join(METHODS)}")
-    if not 2 <= groups <= len(problems):
-        raise ValueError(f"groups = {groups!r} must be from 2 to {len(problems)}, the problems")
+    if not isinstance(groups, Integral) or not 2 <= groups <= len(problems):
+        raise ValueError(
+            f"groups = {groups!r} must be a whole number from 2 to {len(problems)}, the problems"
+        )
     if missing := int(values.isnull().sum()):
         raise ValueError(
             f"{missing} of {values.size} accuracies are missing: select the problems, sizes and "

@@ -46,7 +46,8 @@ def relation_contrast(
     Raises
     ------
     ValueError
-        For missing dimensions or tags, and with fewer than two problems of either kind.
+        For missing dimensions or tags, tags that are not True or False, and with fewer than two
+        problems of either kind.
 
     References
     ----------
@@ -65,7 +66,9 @@ def relation_contrast(
     values = by_network(accuracy, "problem")
     if missing := sorted(set(values.problem.values.tolist()) - set(tag.problem.values.tolist())):
         raise ValueError(f"problems {missing} have no tag; leave them out")
-    has = tag.sel(problem=values.problem.values).values.astype(bool)
+    if tag.dtype != bool:
+        raise ValueError(f"a tag must be True or False for each problem, it is of {tag.dtype}")
+    has = tag.sel(problem=values.problem.values).values
     if min(has.sum(), (~has).sum()) < 2:
         raise ValueError(
             "a contrast needs two problems or more with the tag and without; of "

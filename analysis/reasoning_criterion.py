@@ -5,6 +5,8 @@ verified*. Of its results one number is verified: problem 20 takes people about 
 average (Kim et al. 2018, citing Fleuret et al. 2011).
 """
 
+from numbers import Integral
+
 import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Float, Int
@@ -176,6 +178,11 @@ def images_to_criterion(accuracy: xr.DataArray, *, run: int = RUN) -> xr.Dataset
     """
     whole_run(run)
     values = by_network(accuracy, "images")
+    if (values > 1).any() or (values < 0).any():
+        raise ValueError(
+            f"accuracies must be from 0 to 1, they are from {values.min().item():g} to "
+            f"{values.max().item():g}"
+        )
     sizes, criterion = values.images.values.astype(float), 0.5 ** (1 / run)
 
     def first(a: np.ndarray) -> np.ndarray:
@@ -202,7 +209,7 @@ def images_to_criterion(accuracy: xr.DataArray, *, run: int = RUN) -> xr.Dataset
 
 def whole_run(run: int) -> None:
     """Refuse a criterion that is not a number of answers."""
-    if not isinstance(run, int) or run < 1:
+    if isinstance(run, bool) or not isinstance(run, Integral) or run < 1:
         raise ValueError(f"run must be a whole number from 1 up, got {run!r}")
 
 

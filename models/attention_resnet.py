@@ -186,7 +186,7 @@ def with_attention(
     if attention not in STAGES:
         raise ValueError(f"attention {attention!r} is not one of {', '.join(STAGES)}")
     stage = STAGES[attention] if stage is None else stage
-    if stage not in (1, 2, 3, 4):
+    if isinstance(stage, bool) or stage not in (1, 2, 3, 4):
         raise ValueError(f"stage = {stage!r} is not one of 1, 2, 3, 4")
     check_sizes(image_size=image_size)
     maps = network.fc.in_features // 2 ** (4 - stage)

@@ -1,6 +1,8 @@
 """One network that learns a problem of visual reasoning: its images, training and test."""
 
+import json
 import time
+import zlib
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from neurodyn.models.resnet import resnet18, resnet50
 from neurodyn.models.train_komplexnet import generator
 from neurodyn.recurrent_attention import Attended, RecurrentAttention
 from neurodyn.stimuli.svrt.generate import generate
-from neurodyn.train import Classification, checksum, make_fabric, run_epochs
+from neurodyn.train import Classification, DivergedError, checksum, make_fabric, run_epochs
 
 BACKBONES = {"resnet18": (resnet18, attention_resnet18), "resnet50": (resnet50, attention_resnet50)}
 PLACES: dict[str, tuple[Any, int]] = {
@@ -82,9 +84,8 @@ def untrained(name: str, size: int, width: int, seed: int) -> nn.Module:
 class Drawn(nn.Module):
     """`Classification` of images that lie where the network is, asked for by number.
 
-    In evaluation mode a number is that of a held-out image. In training it is a place in the
-    stretch of the order that is under way: so that stretches are equally long for all sets, and an
-    interrupted training goes on with the next.
+    In evaluation mode a number is that of a held-out image. In training it only stands for an
+    image: those that follow in the order are seen, wherever an interrupted training has come to.
 
     Parameters
     ----------
@@ -94,8 +95,6 @@ class Drawn(nn.Module):
         Ink and labels.
     order : Tensor
         Numbers of training images, as they are to be seen.
-    stretch : int
-        How many of them are seen between two looks at the held-out images.
     """
 
     train_ink: Tensor
@@ -107,10 +106,10 @@ class Drawn(nn.Module):
 
     def __init__(
         self, model: nn.Module, train: tuple[Tensor, Tensor], held_out: tuple[Tensor, Tensor],
-        order: Int[Tensor, " place"], stretch: int,
+        order: Int[Tensor, " place"],
     ) -> None:  # fmt: skip
         super().__init__()
-        self.task, self.stretch = Classification(model), stretch
+        self.task = Classification(model)
         for name, tensor in zip(
             ("train_ink", "train_label", "ink", "label", "order"), (*train, *held_out, order),
             strict=True,
@@ -123,7 +122,7 @@ class Drawn(nn.Module):
         """Return sums over a batch: cross-entropy and right answers."""
         if not self.training:
             return self.task(shown(self.ink[numbers]), self.label[numbers])
-        which = self.order[self.seen - self.seen % self.stretch + numbers]
+        which = self.order[self.seen + torch.arange(len(numbers), device=numbers.device)]
         self.seen += len(numbers)
         return self.task(shown(self.train_ink[which]), self.train_label[which])
 
@@ -150,39 +149,50 @@ def one_cell(
     folder: Path, most: int, recipe: dict[str, Any], problem: int, n: int, name: str, seed: int
 ) -> xr.Dataset:
     """Return what one network reached, trained now or found."""
-    place = folder / "cells" / f"{problem}-{n}-{name}-{seed}.nc"
+    stem = f"{problem}-{n}-{name}-{seed}"
     about = recipe | {"problem": problem, "images": n, "model": name, "seed": seed}
-    found = cell(place, about, partial(train, folder / "images", most, about, place))
-    place.with_suffix(".ckpt").unlink(missing_ok=True)
+    known = zlib.crc32(json.dumps(about, sort_keys=True).encode())  # other settings, other files
+    checkpoint = folder / "cells" / f"{stem}-{known:08x}.ckpt"
+    compute = partial(train, folder / "images", most, about, checkpoint)
+    found = cell(folder / "cells" / f"{stem}.nc", about, compute)
+    checkpoint.unlink(missing_ok=True)
     return found
 
 
-def train(folder: Path, most: int, about: dict[str, Any], place: Path) -> xr.Dataset:
-    """Train and test one network."""
+def train(folder: Path, most: int, about: dict[str, Any], checkpoint: Path) -> xr.Dataset:
+    """Train and test one network; return NaN if its loss does not stay finite."""
     begun = time.perf_counter()
     problem, n, size, seed = (about[name] for name in ("problem", "images", "size", "seed"))
     ink, labels = kept(folder, problem, most, size, seed)
     held_out = kept(folder, problem, about["validation"], size, STREAMS["validation"])
     model = untrained(about["model"], size, about["width"], seed)
-    seen = about["updates"] * about["batch_size"]
-    stretch = seen // about["points"]
-    order = order_of(n, seen, seed)
-    task = Drawn(model, (ink[:n], labels[:n]), held_out, order, stretch)
+    points, seen = about["points"], about["updates"] * about["batch_size"]
+    task = Drawn(model, (ink[:n], labels[:n]), held_out, order_of(n, seen, seed))
     fabric = make_fabric(about["accelerator"], 1, about["precision"])
-    table = run_epochs(
-        task, (torch.arange(stretch),), (torch.arange(about["validation"]),),
-        parameters=model.parameters(), generator=generator(seed), epochs=about["points"],
-        learning_rate=about["learning_rate"], batch_size=about["batch_size"],
-        path=place.with_suffix(".ckpt"), fabric=fabric, progress=False, one_cycle=True, clip=2.0,
-    )  # fmt: skip
-    test = kept(folder, problem, about["test"], size, STREAMS["test"])
-    found = measured(model.to(fabric.device), *test)
-    if isinstance(model, Attended) and isinstance(model.attention, SpatialAttention):
-        found["attention"] = attention_of(model, some_scenes(problem, size))
-    every = about["updates"] // about["points"]
-    found = found.assign_coords(update=every * np.arange(1, about["points"] + 1))
+    every = about["updates"] // points
+    update = every * np.arange(1, points + 1)
+    axes = {"update": update, "solver": list(SOLVERS), "time": list(TIMES)}
+    found = xr.Dataset({"passes": seen / n}, axes)
+    try:
+        table = run_epochs(
+            task, (torch.arange(seen // points),), (torch.arange(about["validation"]),),
+            parameters=model.parameters(), generator=generator(seed), epochs=points,
+            learning_rate=about["learning_rate"], batch_size=about["batch_size"],
+            path=checkpoint, fabric=fabric, progress=False, one_cycle=True, clip=about["clip"],
+        )  # fmt: skip
+    except DivergedError:
+        table = np.full((points, 2, 2), np.nan)
+        found["accuracy"] = np.nan
+        if isinstance(model, Attended):
+            found["over_time"] = ("solver", "time"), np.full((len(SOLVERS), len(TIMES)), np.nan)
+            found["nfe"] = "solver", np.full(len(SOLVERS), np.nan)
+    else:
+        test = kept(folder, problem, about["test"], size, STREAMS["test"])
+        found = found.merge(measured(model.to(fabric.device), *test))
+        if isinstance(model, Attended) and isinstance(model.attention, SpatialAttention):
+            found["attention"] = attention_of(model, some_scenes(problem, size))
     found["training"], found["validation"] = (("update", table[:, k, 1]) for k in (0, 1))
-    return found.assign(passes=seen / n, duration=time.perf_counter() - begun)
+    return found.assign(duration=time.perf_counter() - begun)
 
 
 @torch.no_grad()
@@ -203,11 +213,12 @@ def measured(model: nn.Module, ink: Tensor, labels: Tensor) -> xr.Dataset:
             assert run.readout is not None
             over_time[k] += (run.readout.argmax(-1).cpu() == label).sum(1)
             calls[k] += run.stats.evaluations
+    batches = -(-len(labels) // AT_ONCE)
     found = xr.Dataset({"accuracy": right / len(labels)})
     found = found.assign_coords(solver=list(SOLVERS), time=list(TIMES))
     if moving is not None:
         found["over_time"] = ("solver", "time"), over_time.numpy() / len(labels)
-        found["nfe"] = "solver", np.array(calls, float)
+        found["nfe"] = "solver", np.array(calls) / batches
     return found
 
 

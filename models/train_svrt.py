@@ -1,5 +1,7 @@
 """How networks learn the problems of visual reasoning: a cell for each problem, set and seed."""
 
+import json
+import math
 from collections.abc import Sequence
 from functools import partial
 from itertools import product
@@ -12,7 +14,16 @@ import xarray as xr
 import neurodyn as nd
 from neurodyn.cells import in_processes
 from neurodyn.conditions import gathered
-from neurodyn.models.svrt_cell import NETWORKS, STREAMS, kept, one_cell, some_scenes
+from neurodyn.models.svrt_cell import (
+    AT_ONCE,
+    NETWORKS,
+    SOLVERS,
+    STREAMS,
+    TIMES,
+    kept,
+    one_cell,
+    some_scenes,
+)
 from neurodyn.stimuli.recipe import whole
 from neurodyn.stimuli.svrt.rules import PROBLEMS
 from neurodyn.train import make_fabric
@@ -114,7 +125,8 @@ def train_svrt(
     recipe: dict[str, Any] = {
         "size": size, "width": width, "updates": updates, "batch_size": batch_size,
         "learning_rate": learning_rate, "points": points, "validation": validation, "test": test,
-        "accelerator": accelerator, "precision": precision,
+        "accelerator": accelerator, "precision": precision, "clip": 2.0, "schedule": "one cycle",
+        "solvers": SOLVERS, "times": TIMES, "images_at_once": AT_ONCE,
         "neurodyn_version": nd.__version__, "torch_version": str(torch.__version__),
     }  # fmt: skip
     check(axes, recipe, workers)
@@ -136,6 +148,7 @@ def train_svrt(
         scenes = xr.concat([some_scenes(problem, size) for problem in problems], "problem")
         found = found.merge(scenes)
         found["attention"] = found["attention"].astype("float32")
+    found.attrs = {"config": json.dumps(axes | recipe), "streams": json.dumps(STREAMS)}
     return labelled(found)
 
 
@@ -146,13 +159,16 @@ def check(axes: dict[str, list[Any]], recipe: dict[str, Any], workers: int) -> N
             raise ValueError(f"{name} must be one or more, none of them twice; got {given}")
     known = {"problem": tuple(PROBLEMS), "model": NETWORKS}
     for name, allowed in known.items():
-        if wrong := [one for one in axes[name] if one not in allowed]:
+        if wrong := [one for one in axes[name] if one not in allowed or isinstance(one, bool)]:
             raise ValueError(f"{name} {wrong[0]!r} is not one of {', '.join(map(str, allowed))}")
     for n in axes["images"]:
         whole("images", n, 2)
     for seed in axes["seed"]:
         whole("seed", seed, 0, min(STREAMS.values()) - 1)
     whole("size", recipe["size"], 48)
+    rate = recipe["learning_rate"]
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < math.inf:
+        raise ValueError(f"learning_rate must be a number above 0, got {rate!r}")
     for name in ("width", "updates", "batch_size", "points", "validation", "test"):
         whole(name, recipe[name], 2 if name == "batch_size" else 1)
     whole("workers", workers, 1)
@@ -169,8 +185,9 @@ def labelled(found: xr.Dataset) -> xr.Dataset:
         "accuracy": "proportion of test images classified correctly",
         "validation": "proportion of validation images classified correctly",
         "training": "proportion classified correctly while the weights move",
-        "over_time": "proportion of test images classified correctly",
-        "nfe": "evaluations of the right-hand side", "passes": "passes over the training set",
+        "over_time": "proportion of test images classified correctly with this much time",
+        "nfe": "evaluations of the right-hand side in a solve, mean over batches",
+        "passes": "passes over the training set",
         "problem": "problem", "images": "images in the training set", "model": "network",
         "update": "steps of Adam", "solver": "way to the answer",
         "attention": "attention of a shape's centre to the cells of the maps",

@@ -49,7 +49,7 @@ class EncoderBlock(nn.Module):
     Raises
     ------
     ValueError
-        If d is not a multiple of h.
+        If d is not a multiple of h, or is 1.
 
     References
     ----------
@@ -68,8 +68,15 @@ class EncoderBlock(nn.Module):
         seed: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
-        if min(dim, heads) < 1 or dim % heads:
-            raise ValueError(f"{heads} heads do not divide tokens of length {dim}; give a divisor")
+        if not isinstance(heads, int) or min(dim, heads) < 1 or dim % heads:
+            raise ValueError(
+                f"{heads!r} heads do not divide tokens of length {dim}; give a whole divisor"
+            )
+        if dim < 2:
+            raise ValueError(
+                "tokens of length 1 are all the same behind a norm: take maps of more channels "
+                "or, for attention between channels, of more positions"
+            )
         self.heads = heads
         with torch.device("cpu"):
             self.qkv = skip_init(nn.Linear, dim, 3 * dim)

@@ -165,7 +165,7 @@ class RecurrentAttention(TappedDynamics):
         super().__init__(backbone, [tap])
         if skip not in SKIPS:
             raise ValueError(f"skip {skip!r} is not one of {', '.join(SKIPS)}")
-        if not 0 < time_constant < float("inf"):
+        if isinstance(time_constant, str) or not 0 < time_constant < float("inf"):
             raise ValueError(f"time_constant = {time_constant!r} must be positive and finite")
         if tap == "attention":
             raise ValueError("a tap cannot be called 'attention', which is an observable's name")

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 Data = tuple[Tensor, ...]
 
 
+class DivergedError(ValueError):
+    """A loss that is no finite number."""
+
+
 def make_fabric(
     accelerator: str = "cpu", devices: int | str = 1, precision: str = "32-true"
 ) -> "Fabric":
@@ -319,7 +323,7 @@ def run_epochs(
 
         def step() -> None:
             if clip is not None:
-                fabric.clip_gradients(task, optimizer, max_norm=clip)
+                fabric.clip_gradients(task, optimizer, max_norm=clip, error_if_nonfinite=False)
             optimizer.step()
             rates.step()
 
@@ -338,7 +342,7 @@ def run_epochs(
                     row.append(evaluate(module, test, batch_size, fabric))
                 for split, (loss, *_) in zip(("training", "test"), row, strict=False):
                     if not math.isfinite(loss):
-                        raise ValueError(
+                        raise DivergedError(
                             f"the {split} loss of epoch {len(table) + 1} is {loss}: give a smaller "
                             f"learning_rate than {learning_rate}, and look for NaN in what is "
                             "learnt from; the epochs before are kept where there is a checkpoint"

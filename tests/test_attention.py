@@ -174,7 +174,7 @@ def test_dropout_acts_in_training_on_what_is_added():
 
 
 @given(
-    st.integers(1, 3), st.integers(1, 4), st.integers(1, 3), st.integers(1, 4), st.integers(1, 3),
+    st.integers(1, 3), st.integers(2, 4), st.integers(1, 3), st.integers(1, 4), st.integers(2, 3),
     st.booleans(), st.booleans(),
 )  # fmt: skip
 @torch.no_grad()
@@ -287,6 +287,9 @@ def test_copies_and_files():
     [
         (lambda: EncoderBlock(6, 4), "4 heads do not divide tokens of length 6"),
         (lambda: EncoderBlock(6, 0), "0 heads do not divide"),
+        (lambda: EncoderBlock(6, 2.0), "2.0 heads do not divide"),
+        (lambda: FeatureAttention(8, 1), "tokens of length 1 are all the same"),
+        (lambda: SpatialAttention(1), "tokens of length 1 are all the same"),
         (lambda: EncoderBlock(0), "length 0"),
         (lambda: SpatialAttention(8, 3, inner=4), "3 heads do not divide tokens of length 4"),
         (lambda: SpatialAttention(6)(torch.rand(1, 5, 2, 2)), r"\(sample, 6, y, x\), got"),

@@ -183,6 +183,14 @@ def test_contrast_against_every_deal_of_the_tag():
     assert np.allclose(found.p_value, np.minimum(1, 2 * np.minimum(higher, lower)))
 
 
+def test_contrast_refuses_tags_that_are_not_true_or_false():
+    tag = problem_tags().needs_shape_comparison
+    accuracy = xr.DataArray(np.ones((23, 2)), {"problem": tag.problem.values}, ("problem", "seed"))
+    for other in (tag.where(tag), tag.astype(str)):
+        with pytest.raises(ValueError, match="a tag must be True or False"):
+            relation_contrast(accuracy, other)
+
+
 def test_contrast_refuses_one_kind_of_problems_and_problems_without_a_tag():
     values = accuracies(problems=4)
     tag = xr.DataArray([True, True, False, False], {"problem": [1, 2, 3, 4]}, "problem")
@@ -250,6 +258,8 @@ def test_groups_of_few_problems_are_refused():
         cluster_problems(accuracies(problems=14))
     with pytest.raises(ValueError, match=r"\[23\] have no tag"):
         compare_groupings(group, problem_tags(range(1, 23)))
+    with pytest.raises(ValueError, match="22 problems have no group"):
+        compare_groupings(group.where(group.problem == 1), problem_tags())
 
 
 def below_each(node):
@@ -328,6 +338,8 @@ def test_clusters_refuse_gaps_and_unknown_methods():
         cluster_problems(values, method="median")
     with pytest.raises(ValueError, match="from 2 to 16"):
         cluster_problems(values, groups=1)
+    with pytest.raises(ValueError, match="whole number from 2 to 16"):
+        cluster_problems(values, groups=2.5)
     values[2, 0, 0, 0] = np.nan
     with pytest.raises(ValueError, match="1 of 1200 accuracies are missing"):
         cluster_problems(values)
@@ -396,8 +408,16 @@ def test_learners_beside_people():
     assert learning_to_criterion(correct.isel(trial=slice(5))).trials.isnull().all()
     with pytest.raises(ValueError, match="whole number"):
         learning_to_criterion(correct, run=0)
+    with pytest.raises(ValueError, match="whole number"):
+        learning_to_criterion(correct, run=True)
+    assert learning_to_criterion(correct, run=np.int64(7)).identical(found)
     with pytest.raises(ValueError, match="True and False"):
         learning_to_criterion(correct * 0.5)
+
+
+def test_images_to_criterion_refuses_per_cent():
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        images_to_criterion(100 * accuracies())
 
 
 def test_images_to_criterion_against_a_fine_grid():

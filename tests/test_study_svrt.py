@@ -96,6 +96,33 @@ def test_what_is_planted_is_found():
     assert "resnet18-spatial: +0.01" in step and "resnet18:" not in step
 
 
+def test_what_all_seeds_share_is_said_with_its_number():
+    result = planted()
+    result.accuracy.loc[{"problem": 4, "images": 4000, "model": "resnet18"}] = 1.0
+    result.accuracy.loc[{"problem": 2, "images": 4000, "model": "resnet18"}] = 0.5
+    learned = about(pages.claims(result), "Which rules are learned from 4000 images?")
+    told = "resnet18: higher in none; lower in none; the same for every seed in 4 (+0.500)."
+    assert told in learned
+
+
+def test_networks_that_diverged_are_named():
+    result = planted(problems=tuple(range(1, 24)))
+    result.accuracy.loc[{"problem": 4, "images": 4000, "model": "resnet18", "seed": 1}] = np.nan
+    page = pages.page(result)
+    assert "; not finite in 4." in page and "Left out: 1 networks of these" in page
+    assert "tree" not in pages.figures(result)
+
+
+def test_problems_without_tags_are_left_out_of_what_needs_them():
+    own, more = (planted(problems=(*range(1, 24), *rest)) for rest in ((), (25,)))
+    more.accuracy[:23] = own.accuracy.values
+    said = pages.groups(more)
+    assert said == pages.groups(own) and said.startswith("Cut in two")
+    for question in ("Are rules harder", "Does attention help more"):
+        assert about(pages.claims(more), question) == about(pages.claims(own), question)
+    assert "gain-resnet18" in pages.figures(more)
+
+
 def test_gains_are_from_the_networks_own_backbone():
     models = ("resnet18", "resnet18-feature-last", "resnet50-spatial")
     found = pages.gains(planted(models=models))
@@ -108,7 +135,8 @@ def test_the_page_is_complete():
     assert page.count("**") % 2 == 0 and "nan" not in page and "missing" not in page
     assert "8 to 64 passes" in page and "not among these" in page
     assert "Left out: it takes 15 problems" in page
-    assert "500 batches of 64 images" in page
+    config = study.SCALES["laptop"]
+    assert f"{config['updates']} batches of {config['batch_size']} images" in " ".join(page.split())
     assert page.count("\n| ") == 1 + 1 + 12
     row = next(line for line in page.splitlines() if line.startswith("| 4 | resnet18 |"))
     assert "| 0.902 [0.886, 0.918] | 0.990 | over 4000 |" in row
@@ -184,7 +212,9 @@ def test_results_that_ship_are_read_if_settings_are_theirs(
     again = study.svrt(out=tmp_path, seeds=(0, 1), **TINY)
     xr.testing.assert_identical(again, result)
     assert "--train trains" in capsys.readouterr().out and (tmp_path / "summary.md").exists()
-    for other in ({"train": True}, {"updates": 20}, {"seeds": (0, 2)}):
+    for other in (
+        {"train": True}, {"updates": 20}, {"seeds": (0, 2)}, {"precision": "bf16-mixed"},
+    ):  # fmt: skip
         with pytest.raises(AssertionError, match="trained"):
             study.svrt(out=tmp_path, **{"seeds": (0, 1)} | TINY | other)
     monkeypatch.setattr(study, "files", lambda name: tmp_path / "nowhere")
@@ -199,6 +229,7 @@ def test_results_that_ship_are_read_if_settings_are_theirs(
         ({"seeds": (0, 0)}, "seeds must be two or more"),
         ({"scale": "paper", "quick": True}, "only laptop can be quick"),
         ({"updates": 15}, "points = 10 must divide updates = 15"),
+        ({"workers": -3}, "workers must be a whole number from 1 up"),
     ],
 )
 def test_errors_at_the_door(wrong, said, tmp_path):

@@ -1,5 +1,7 @@
 """Training on problems of visual reasoning: what is seen, going on, what is tested."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -7,9 +9,11 @@ import xarray as xr
 
 from neurodyn.models import svrt_cell as study
 from neurodyn.models.svrt_cell import STREAMS, Drawn, kept, measured, order_of, untrained
+from neurodyn.models.train_komplexnet import generator
 from neurodyn.models.train_svrt import train_svrt
 from neurodyn.recurrent_attention import Attended, RecurrentAttention
 from neurodyn.stimuli.svrt import generate
+from neurodyn.train import make_fabric, run_epochs
 
 TINY = {
     "problems": (4,), "images": (6, 16), "models": ("resnet18", "resnet18-spatial"), "seeds": (0,),
@@ -75,21 +79,33 @@ class Spy(torch.nn.Module):
         return self.weight.expand(len(images), 2)
 
 
-def test_a_stretch_is_of_the_order_and_held_out_images_are_by_number():
+def test_training_follows_the_order_and_held_out_images_are_by_number():
     ink = torch.arange(20, dtype=torch.uint8)[:, None, None].expand(20, 2, 2)
     label = torch.zeros(20, dtype=torch.int64)
     spy = Spy()
     order = order_of(4, 12, seed=0)
-    task = Drawn(spy, (ink[:4], label[:4]), (ink[10:], label[10:]), order, 6).train()
-    for _ in range(2):  # two stretches of six places, in batches of four and two, backwards
-        for batch in torch.arange(6).flip(0).split(4):
-            task(batch)
-    wanted = [*order[:6].flip(0).tolist(), *order[6:].flip(0).tolist()]
-    assert spy.seen == wanted
+    task = Drawn(spy, (ink[:4], label[:4]), (ink[10:], label[10:]), order).train()
+    for batch in torch.arange(12).flip(0).split(5):  # whatever the numbers
+        task(batch)
+    assert spy.seen == order.tolist()
     spy.seen.clear()
     loss, right = task.eval()(torch.tensor([0, 3]))
     assert spy.seen == [10, 13] and task.seen == 12
     assert loss.item() == pytest.approx(2 * np.log(2)) and right == 2
+
+
+def test_a_set_is_seen_pass_after_pass(tmp_path):
+    ink = torch.arange(7, dtype=torch.uint8)[:, None, None].expand(7, 2, 2)
+    label = torch.zeros(7, dtype=torch.int64)
+    spy = Spy()
+    task = Drawn(spy, (ink, label), (ink, label), order_of(7, 42, seed=0))
+    run_epochs(
+        task, (torch.arange(14),), None, parameters=spy.parameters(), generator=generator(0),
+        epochs=3, learning_rate=0.1, batch_size=4, path=None, fabric=make_fabric(), progress=False,
+    )  # fmt: skip
+    assert len(spy.seen) == 42
+    for start in range(0, 42, 7):
+        assert sorted(spy.seen[start : start + 7]) == list(range(7))
 
 
 def test_all_sets_have_equal_updates(tmp_path, monkeypatch):
@@ -146,10 +162,10 @@ def test_an_interrupted_cell_goes_on(trained, tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             train_svrt(out=tmp_path, **own)
     assert list(tmp_path.glob("cells/*.ckpt")) and not list(tmp_path.glob("cells/*.nc"))
-    with pytest.raises(ValueError, match="holds another training"):
-        train_svrt(out=tmp_path, **own | {"size": 56})
     again = train_svrt(out=tmp_path, **own)
     wanted = found.sel(images=[16], model=["resnet18-spatial"])
+    assert json.loads(again.attrs.pop("config")).pop("images") == [16]
+    del wanted.attrs["config"]
     xr.testing.assert_identical(again.drop_vars("duration"), wanted.drop_vars("duration"))
 
 
@@ -165,6 +181,40 @@ def test_mixed_precision_is_near(trained, tmp_path):
     own = TINY | {"images": (6,), "models": ("resnet18",), "precision": "bf16-mixed"}
     mixed = train_svrt(out=tmp_path, **own)
     assert abs(mixed.training - found.training.sel(images=[6], model=["resnet18"])).max() < 0.3
+
+
+@pytest.mark.parametrize("place", ["resnet18", "resnet18-spatial"])
+def test_a_network_that_diverges_is_nan_and_the_others_go_on(trained, tmp_path, monkeypatch, place):
+    _, found = trained
+    begin = study.untrained
+
+    def infinite(name, *rest):
+        model = begin(name, *rest)
+        if name == place:
+            torch.nn.init.constant_(next(model.parameters()), torch.inf)
+        return model
+
+    monkeypatch.setattr(study, "untrained", infinite)
+    own = train_svrt(out=tmp_path, **TINY | {"images": (6,)})
+    other = [name for name in TINY["models"] if name != place]
+    for name in ("accuracy", "validation", "over_time"):
+        assert own[name].sel(model=place).isnull().all()
+        got = own[name].sel(model=other)
+        np.testing.assert_array_equal(got, found[name].sel(images=[6], model=other))
+    assert own["time"].values.tolist() == list(study.TIMES)
+
+
+def test_what_was_interrupted_with_other_settings_is_no_hindrance(tmp_path, monkeypatch):
+    own = TINY | {"images": (6,), "models": ("resnet18",)}
+
+    def interrupted(*given):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(study, "measured", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train_svrt(out=tmp_path, **own)
+    assert train_svrt(out=tmp_path, **own | {"learning_rate": 1e-3}).accuracy.notnull().all()
 
 
 # ---- what is tested
@@ -239,6 +289,9 @@ def test_attention_is_that_of_the_cell_that_holds_a_centre(trained):
         ({"images": ()}, "one or more"),
         ({"images": (1,)}, "images must be a whole number from 2 up"),
         ({"seeds": (1_000_000,)}, "seed must be a whole number from 0 to 999999"),
+        ({"problems": (True,)}, "problem True is not one of"),
+        ({"learning_rate": float("nan")}, "learning_rate must be a number above 0, got nan"),
+        ({"learning_rate": 0}, "learning_rate must be a number above 0"),
         ({"size": 32}, "size must be a whole number from 48 up"),
         ({"points": 3}, "points = 3 must divide updates = 4"),
         ({"test": 0}, "test must be"),

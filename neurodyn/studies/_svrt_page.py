@@ -43,35 +43,41 @@ def over_problems(found: Mapping[str, xr.DataArray]) -> dict[str, xr.DataArray]:
 
 
 def reliable(found: Mapping[str, xr.DataArray]) -> str:
-    """Say of each case in which problems its interval over seeds excludes 0."""
+    """Say of each case in which problems its interval over seeds excludes 0, or has no width."""
     said = []
     for case, values in found.items():
-        sides = {"held": "", "the opposite": "", "not shown": "", MISSING: ""}
+        sides: dict[str, list[str]] = {"held": [], "the opposite": [], "same": [], MISSING: []}
         for problem in values.problem.values:
-            sides[held(values.sel(problem=problem), "higher")] += f", {problem}"
-        above, below = (sides[side][2:] or "none" for side in ("held", "the opposite"))
-        said.append(f"{case}: higher in {above}; lower in {below}.")
+            gaps = values.sel(problem=problem)
+            first = float(gaps[0])
+            if first != 0 and np.ptp(gaps.values) < 1e-12:
+                sides["same"].append(f"{problem} ({first:+.3f})")
+            else:
+                sides.setdefault(held(gaps, "higher"), []).append(str(problem))
+        above, below = (", ".join(sides[side]) or "none" for side in ("held", "the opposite"))
+        same, missing = (
+            f"; {name} {', '.join(sides[side])}" if sides[side] else ""
+            for name, side in (("the same for every seed in", "same"), ("not finite in", MISSING))
+        )
+        said.append(f"{case}: higher in {above}; lower in {below}{same}{missing}.")
     return f" By problem, interval by interval, {' '.join(said)}"
 
 
 def compared(result: xr.Dataset) -> xr.DataArray | None:
     """Return whether problems ask to compare shapes; None unless two do and two do not."""
-    if not tagged(result):
-        return None
-    tag = analysis.problem_tags(result.problem.values.tolist()).needs_shape_comparison
+    tag = analysis.problem_tags(tagged(result).problem.values.tolist()).needs_shape_comparison
     return tag if min(tag.sum(), (~tag).sum()) > 1 else None
 
 
-def tagged(result: xr.Dataset) -> bool:
-    """Return whether all problems are among those that have tags."""
-    return bool(result.problem.isin(analysis.problem_tags().problem).all())
+def tagged(result: xr.Dataset) -> xr.Dataset:
+    """Return the problems that have tags: not the additional ones."""
+    return result.isel(problem=result.problem.isin(analysis.problem_tags().problem).values)
 
 
 def contrasts(values: xr.DataArray, tag: xr.DataArray) -> xr.DataArray:
     """Return the mean of problems that ask to compare shapes minus that of the others, (seed)."""
-    return values[{"problem": tag.values}].mean("problem") - values[
-        {"problem": ~tag.values}
-    ].mean("problem")  # fmt: skip
+    with_it, without = (values.sel(problem=tag.problem[tag.values == one]) for one in (True, False))
+    return with_it.mean("problem", skipna=False) - without.mean("problem", skipna=False)
 
 
 def claims(result: xr.Dataset) -> list[str]:
@@ -99,7 +105,8 @@ def claims(result: xr.Dataset) -> list[str]:
     else:
         area = by_model(analysis.curve_area(result.accuracy))
         p = "; ".join(
-            f"{case} {analysis.relation_contrast(values, tag).p_value.item():.3f}"
+            f"{case} "
+            f"{analysis.relation_contrast(values.sel(problem=tag.problem), tag).p_value.item():.3f}"
             for case, values in area.items()
         )
         said.append(
@@ -165,11 +172,14 @@ def rows(result: xr.Dataset) -> Rows:
 
 def groups(result: xr.Dataset) -> str:
     """Say how problems cluster and whether that agrees with tags, or why not."""
-    if result.sizes["problem"] < FEWEST or not tagged(result):
+    result = tagged(result)
+    if result.sizes["problem"] < FEWEST:
         return (
             f"Left out: it takes {FEWEST} problems or more of 1 to 23, and here are "
             f"{result.sizes['problem']}. With fewer, chance makes groups as clear as any."
         )
+    if lacking := int(result.accuracy.isnull().sum()):
+        return f"Left out: {lacking} networks of these have no accuracy, as their loss diverged."
     tree = analysis.cluster_problems(result.accuracy)
     agrees = analysis.compare_groupings(tree.group, analysis.problem_tags())
     parts = [
@@ -182,7 +192,7 @@ def groups(result: xr.Dataset) -> str:
         for tag in agrees.tag.values
     )
     return (
-        f"Cut in two: {' | '.join(parts)}. Support of the two over seeds: "
+        f"Cut in two: {' | '.join(parts)}. Support over seeds of the one that formed later: "
         f"{tree.support.values[-2]:.2f}. Adjusted Rand index with tags: {said}."
     )
 
@@ -249,7 +259,10 @@ def figures(result: xr.Dataset) -> dict[str, Figure]:
     for reference in dict.fromkeys(paired.values()):
         models = [reference, *(model for model, one in paired.items() if one == reference)]
         gain = analysis.attention_gain(result.accuracy.sel(model=models), reference)
-        drawn[f"gain-{reference}"] = analysis.gain_dots(gain, compared(result))
+        tag = compared(result)
+        if tag is not None:
+            gain = gain.sel(problem=tag.problem)
+        drawn[f"gain-{reference}"] = analysis.gain_dots(gain, tag)
     learning = last.validation.rename(update="time").assign_coords(
         problem=[f"problem {problem}" for problem in last.problem.values]
     )
@@ -262,8 +275,9 @@ def figures(result: xr.Dataset) -> dict[str, Figure]:
         shown = last[["attention", "image", "label", "centre"]]
         for model in last.attention.dropna("model", how="all").model.values:
             drawn[f"attention-{model}"] = analysis.attention_maps(shown.sel(model=model))
-    if result.sizes["problem"] >= FEWEST and tagged(result):
-        tree = analysis.cluster_problems(result.accuracy)
+    accuracy = tagged(result).accuracy
+    if accuracy.sizes["problem"] >= FEWEST and accuracy.notnull().all():
+        tree = analysis.cluster_problems(accuracy)
         drawn["tree"] = analysis.problem_tree(tree, analysis.problem_tags())
     return drawn
 
