@@ -49,6 +49,7 @@ from neurodyn.analysis.feedback_plots import reconstruction_strip as reconstruct
 from neurodyn.analysis.feedback_plots import reliance_map as reliance_map
 from neurodyn.analysis.feedback_reliance import feedback_reliance as feedback_reliance
 from neurodyn.analysis.generalisation import generalisation as generalisation
+from neurodyn.analysis.generalisation_plot import generalisation_dots as generalisation_dots
 from neurodyn.analysis.groups import group_synchrony as group_synchrony
 from neurodyn.analysis.item_correlation import item_correlation as item_correlation
 from neurodyn.analysis.item_measures import item_measures as item_measures

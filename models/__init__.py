@@ -16,6 +16,8 @@ from neurodyn.models.komplexnet import KomplexNet as KomplexNet
 from neurodyn.models.komplexnet import RealTwin as RealTwin
 from neurodyn.models.komplexnet import VisionTransformerTwin as VisionTransformerTwin
 from neurodyn.models.komplexnet import komplexnet as komplexnet
+from neurodyn.models.pair_networks import pair_cnn as pair_cnn
+from neurodyn.models.pair_networks import siamese_twin as siamese_twin
 from neurodyn.models.participants import simulated_participants as simulated_participants
 from neurodyn.models.pc_shallow import pc_shallow as pc_shallow
 from neurodyn.models.pefficientnet import pefficientnet_b0 as pefficientnet_b0

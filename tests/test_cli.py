@@ -26,9 +26,9 @@ def test_list_in_a_process_of_its_own() -> None:
     assert result.returncode == 0
     lines = result.stdout.splitlines()
     names = ["agl", "feedback", "gaspnet", "gattanet", "komplexnet", "predify"]
-    names += ["predify-robustness", "svrt"]
+    names += ["predify-robustness", "same-different", "svrt"]
     assert [line.split()[0] for line in lines] == names
-    assert lines[-3].startswith("predify             Accuracy on noisy digits over time")
+    assert lines[-4].startswith("predify             Accuracy on noisy digits over time")
 
 
 def test_run_in_a_process_of_its_own(tmp_path: Path) -> None:

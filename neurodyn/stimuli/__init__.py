@@ -1,6 +1,7 @@
 """What the networks see: made from a seed or shipped; nothing is downloaded unasked."""
 
 from neurodyn.stimuli import grammar as grammar
+from neurodyn.stimuli import hexominoes as hexominoes
 from neurodyn.stimuli import svrt as svrt
 from neurodyn.stimuli.backgrounds import Pictures as Pictures
 from neurodyn.stimuli.backgrounds import read_cifar as read_cifar

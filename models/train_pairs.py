@@ -1,0 +1,225 @@
+"""How networks learn to judge pairs of hexominoes: a cell for each task, network and seed."""
+
+import time
+from collections.abc import Sequence
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Int, UInt8
+from torch import Tensor
+
+import neurodyn as nd
+from neurodyn.cells import cell, in_processes
+from neurodyn.conditions import gathered
+from neurodyn.models.pair_networks import PairCNN, pair_cnn, siamese_twin
+from neurodyn.models.svrt_cell import Drawn, order_of, shown
+from neurodyn.models.train_komplexnet import generator
+from neurodyn.stimuli.hexominoes import TASKS, cut_out, deal, pairs
+from neurodyn.stimuli.recipe import number, whole
+from neurodyn.train import make_fabric, run_epochs
+
+NETWORKS = {"cnn": pair_cnn, "siamese": siamese_twin}
+ITEMS = ("train", "new")
+STREAMS = ("training", "validation", *ITEMS)
+"""Images of a seed that are drawn apart."""
+
+
+def train_pairs(
+    *,
+    out: str | Path,
+    tasks: Sequence[str],
+    networks: Sequence[str],
+    seeds: Sequence[int],
+    images: int,
+    validation: int,
+    test: int,
+    epochs: int,
+    points: int,
+    batch_size: int,
+    learning_rate: float,
+    cell_pixels: int = 1,
+    scatter: float = 1.0,
+    workers: int = 2,
+) -> xr.Dataset:
+    """Train networks on pairs of hexominoes; test them on items trained with and on new ones.
+
+    Each seed deals the 35 items anew, into 30 to train with and 5 new ones, draws the images and
+    the weights. All tasks and networks of a seed have the same items and the same images. Test
+    images are new ones in either case. Binary cross-entropy, Adam at a constant rate; the last
+    weights are tested, not the best. Networks see ink as 1 and paper as 0.
+
+    Parameters
+    ----------
+    out : path
+        Folder for cells/. Each cell is kept as it is finished, and within a cell each stretch of
+        ``epochs / points``; the same call goes on from there.
+    tasks : sequence of {"same-different", "spatial-relation"}
+        As of `neurodyn.stimuli.hexominoes.pairs`.
+    networks : sequence of {"cnn", "siamese"}
+        `neurodyn.models.pair_networks.pair_cnn` and `neurodyn.models.pair_networks.siamese_twin`.
+        The twin, which does not see where items lie, learns "same-different" only.
+    seeds : sequence of int
+        Of items, images, untrained weights, order and dropout.
+    images, validation, test : int
+        Training images; images of items trained with for the learning curve; test images of these
+        items, and as many of the new ones.
+    epochs, batch_size, learning_rate : int, int, float
+        Passes over the training images; images in each step of Adam; its rate.
+    points : int
+        How often networks are validated, a divisor of `epochs`.
+    cell_pixels, scatter : int, float
+        `cell` and `scatter` of `neurodyn.stimuli.hexominoes.pairs`.
+    workers : int
+        Networks trained side by side, each in a process with one core.
+
+    Returns
+    -------
+    Dataset
+        ``accuracy`` (task, network, seed, items = train, new), the share of right answers; of
+        learning ``validation`` and, as it goes on, ``training`` (..., epoch); ``duration`` in
+        seconds of the machine as it is. NaN where there is no network.
+
+    Raises
+    ------
+    ValueError
+        For tasks or networks that there are not, none that can be trained, numbers out of range.
+
+    References
+    ----------
+    Alamia et al. (2021), eNeuro 8, ENEURO.0267-20.2020.
+
+    Examples
+    --------
+    >>> train_pairs(  # some minutes
+    ...     out="results", tasks=["same-different"], networks=["cnn"], seeds=[0], images=1000,
+    ...     validation=1000, test=1000, epochs=70, points=10, batch_size=50,
+    ...     learning_rate=1e-4)  # doctest: +SKIP
+    """
+    axes: dict[str, list[Any]] = {
+        "task": list(tasks), "network": list(networks), "seed": list(seeds),
+    }  # fmt: skip
+    recipe: dict[str, Any] = {
+        "images": images, "validation": validation, "test": test, "epochs": epochs,
+        "points": points, "batch_size": batch_size, "learning_rate": learning_rate,
+        "cell": cell_pixels, "scatter": scatter,
+        "neurodyn_version": nd.__version__, "torch_version": str(torch.__version__),
+    }  # fmt: skip
+    check(axes, recipe, workers)
+    folder = Path(out) / "cells"
+    jobs = [partial(one_cell, folder, recipe, *labels) for labels in product(*axes.values())]
+    return labelled(gathered(in_processes(jobs, workers), axes))
+
+
+def check(axes: dict[str, list[Any]], recipe: dict[str, Any], workers: int) -> None:
+    """Refuse what cannot be trained."""
+    for name, given in axes.items():
+        if not given or len(set(given)) < len(given):
+            raise ValueError(f"{name} must be one or more, none of them twice; got {given}")
+    for name, allowed in {"task": TASKS, "network": tuple(NETWORKS)}.items():
+        if wrong := [one for one in axes[name] if one not in allowed]:
+            raise ValueError(f"{name} {wrong[0]!r} is not one of {', '.join(allowed)}")
+    if not any(learnable(*pair) for pair in product(axes["task"], axes["network"])):
+        raise ValueError(
+            "the Siamese twin does not see where items lie: give the task same-different or the "
+            "network cnn too"
+        )
+    for seed in axes["seed"]:
+        whole("seed", seed, 0)
+    for name in ("images", "validation", "test", "epochs", "points", "batch_size"):
+        whole(name, recipe[name], 1)
+    whole("cell_pixels", recipe["cell"], 1, 2)
+    number("scatter", recipe["scatter"], 0, 1)
+    number("learning_rate", recipe["learning_rate"], 0, 1)
+    whole("workers", workers, 1)
+    if recipe["epochs"] % recipe["points"]:
+        raise ValueError(
+            f"points = {recipe['points']} must divide epochs = {recipe['epochs']}, to validate "
+            "after equal stretches"
+        )
+    make_fabric()
+
+
+def learnable(task: str, network: str) -> bool:
+    """Return whether a network sees what a task is about."""
+    return task == "same-different" or network != "siamese"
+
+
+def one_cell(
+    folder: Path, recipe: dict[str, Any], task: str, network: str, seed: int
+) -> xr.Dataset:
+    """Return what one network reached, trained now or found; only labels where there is none."""
+    stretch = recipe["epochs"] // recipe["points"]
+    axes = {"epoch": stretch * np.arange(1, recipe["points"] + 1), "items": list(ITEMS)}
+    if not learnable(task, network):
+        return xr.Dataset(coords=axes)
+    place = folder / f"{task}-{network}-{seed}.nc"
+    about = recipe | {"task": task, "network": network, "seed": seed}
+    found = cell(place, about, partial(train, about, place.with_suffix(".ckpt")))
+    place.with_suffix(".ckpt").unlink(missing_ok=True)
+    return found.assign_coords(axes)
+
+
+def seen(about: dict[str, Any], stream: str, n: int) -> tuple[UInt8[Tensor, "sample y x"], Tensor]:
+    """Return ink (0 or 1) and labels of images of a stream, as a network is shown them."""
+    seed = about["seed"]
+    train, new = deal(seed)
+    data = pairs(
+        about["task"], n, items=new if stream == "new" else train, cell=about["cell"],
+        scatter=about["scatter"], seed=len(STREAMS) * seed + STREAMS.index(stream),
+    )  # fmt: skip
+    grey = cut_out(data) if about["network"] == "siamese" else data.image.values
+    return torch.from_numpy((grey == 0).astype(np.uint8)), torch.from_numpy(data.label.values)
+
+
+def train(about: dict[str, Any], path: Path) -> xr.Dataset:
+    """Train and test one network."""
+    begun = time.perf_counter()
+    n, seed = about["images"], about["seed"]
+    network = NETWORKS[about["network"]](seed=seed)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    stretch = n * about["epochs"] // about["points"]
+    images, held_out = seen(about, "training", n), seen(about, "validation", about["validation"])
+    task = Drawn(network, images, held_out, order_of(n, n * about["epochs"], seed))
+    table = run_epochs(
+        task, (torch.arange(stretch),), (torch.arange(about["validation"]),),
+        parameters=network.parameters(), generator=generator(seed), epochs=about["points"],
+        learning_rate=about["learning_rate"], batch_size=about["batch_size"], path=path,
+        fabric=make_fabric(), progress=False,
+    )  # fmt: skip
+    right = [share(network, *seen(about, items, about["test"])) for items in ITEMS]
+    return xr.Dataset(
+        {
+            "accuracy": ("items", right),
+            "training": ("epoch", table[:, 0, 1]),
+            "validation": ("epoch", table[:, 1, 1]),
+            "duration": time.perf_counter() - begun,
+        }
+    )
+
+
+@torch.no_grad()
+def share(network: PairCNN, ink: UInt8[Tensor, "sample y x"], labels: Int[Tensor, " sample"]
+          ) -> float:  # fmt: skip
+    """Return the share of right answers."""
+    parts = [network(shown(some)).argmax(1) for some in ink.split(250)]
+    return float((torch.cat(parts) == labels).double().mean())
+
+
+def labelled(found: xr.Dataset) -> xr.Dataset:
+    """Say what everything is."""
+    names = {
+        "accuracy": "proportion of test images classified correctly",
+        "validation": "proportion of validation images classified correctly",
+        "training": "proportion classified correctly while the weights move",
+        "task": "task", "network": "network", "items": "items shown: trained with, or new",
+        "epoch": "passes over the training images", "seed": "seed",
+    }  # fmt: skip
+    for name, long_name in names.items():
+        found[name].attrs = {"long_name": long_name, "units": "1"}
+    found["duration"].attrs = {"long_name": "time since the cell was last begun", "units": "s"}
+    return found
