@@ -3,9 +3,9 @@
     OMP_NUM_THREADS=1 python benchmarks/svrt.py [--images 512] [--rounds 3] [--workers 2]
 
 Each problem is made `rounds` times, with a seed of its own each time, in one process and then in
-`workers` processes that share the blocks of 64 as those of a DataLoader do. Wall time; the fastest
-round counts. At the end the harmonic mean over the problems: images a second of a set with equally
-many of each.
+`workers` processes that share the blocks of 64 as those of a DataLoader do: `images` is a multiple
+of 64. Wall time; the fastest round counts. At the end the harmonic mean over the problems: images a
+second of a set with equally many of each.
 """
 
 import argparse
@@ -46,6 +46,11 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--size", type=int, default=128)
     args = parser.parse_args()
+    if args.images < BLOCK or args.images % BLOCK:
+        parser.error(f"--images must be a multiple of {BLOCK}, got {args.images}")
+    for name in ("rounds", "workers"):
+        if getattr(args, name) < 1:
+            parser.error(f"--{name} must be 1 or more, got {getattr(args, name)}")
     rates: list[tuple[float, float]] = []
     print(f"images a second of {args.size} x {args.size}, best of {args.rounds}")
     print(f"| problem | one process | {args.workers} processes |\n|---|---|---|")

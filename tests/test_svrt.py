@@ -5,6 +5,7 @@ cut off, classes told apart by ink or by single pixels, sizes other than the pub
 """
 
 import os
+from functools import cache
 from itertools import combinations
 
 import numpy as np
@@ -14,10 +15,12 @@ from scipy import ndimage
 from scipy.spatial.distance import cdist
 
 from neurodyn.stimuli import svrt
+from neurodyn.stimuli.svrt.raster import raster
 
 SCENES = int(os.environ.get("SVRT_SCENES", 40))  # of each problem; 4000 take some minutes
 ALL = tuple(svrt.PROBLEMS)
 TOUCHING = (3, 11)
+RIDGE = 300
 LINEAR = (1, 5, 7, 15, 19, 20, 21, 22)
 
 # The published generator, 150 images a class: ink of class 0 and 1, and of class 1 the mean of the
@@ -192,6 +195,7 @@ def rule_12(s):
 
 def rule_13(s):
     assert s.copies(0, 1) and s.copies(2, 3) and not s.inside(2, 0) and not s.inside(3, 1)
+    assert not s.inside(2, 1) and not s.inside(3, 0)
     off = abs((s.centre[3] - s.centre[1]) - (s.centre[2] - s.centre[0]))
     assert off == 0 or off >= 32
     return off == 0
@@ -331,14 +335,94 @@ def test_ink_and_sizes_are_the_published_ones(problem):
     compare(problem, max(SCENES, 160))
 
 
+@cache
+def drawn(problem, n):
+    """The ink of n images, and their classes."""
+    parts = [svrt.generate(problem, 512, seed=3, start=start) for start in range(0, n, 512)]
+    ink = np.concatenate([part.image.values == 0 for part in parts])
+    return ink, np.concatenate([part.label.values for part in parts])
+
+
+def surely_told(ink, label):
+    """Whether a linear readout tells the classes: standard errors that it is above chance.
+
+    It sees the ink in squares of 8 by 8 pixels, all of the ink, its mean place, and the rows and
+    columns that have some. Either half of the images is told by ridge regression on the other.
+    """
+    n, size = len(ink), ink.shape[1]
+    squares = ink.reshape(n, size // 8, 8, size // 8, 8).sum((2, 4)).reshape(n, -1)
+    total, along = ink.sum((1, 2)), np.arange(size)
+    rows, columns = ink.sum(2), ink.sum(1)
+    few = [total, rows @ along / total, columns @ along / total, (rows > 0).sum(1)]
+    few = np.stack([*few, (columns > 0).sum(1)], 1)
+    right = 0
+    for learned in (np.arange(n) < n // 2, np.arange(n) >= n // 2):
+        x, y = squares - squares[learned].mean(0), label - label[learned].mean()
+        z = (few - few[learned].mean(0)) / few[learned].std(0)
+        x = np.concatenate([x / x[learned].std() / squares.shape[1] ** 0.5, z], 1)
+        kernel = x[learned].T @ x[learned] + RIDGE * np.eye(x.shape[1])
+        weights = np.linalg.solve(kernel, x[learned].T @ y[learned])
+        right += ((x[~learned] @ weights > 0) == label[~learned]).sum()
+    return (right / n - 0.5) / (0.5 / n**0.5)
+
+
 @pytest.mark.parametrize("problem", LINEAR)
-def test_single_pixels_do_not_tell_the_classes(problem, n=256):
-    data = svrt.generate(problem, 2 * n, seed=3)
-    x, y = 1 - data.image.values.reshape(2 * n, -1) / np.float32(255), 2.0 * data.label.values - 1
-    kernel = x @ x[:n].T  # ridge regression, by its dual
-    weights = np.linalg.solve(kernel[:n] + 300 * np.eye(n), y[:n])
-    right = (np.sign(kernel[n:] @ weights) == y[n:]).mean()
-    assert abs(right - 0.5) <= 3.5 * 0.5 / n**0.5
+def test_pixels_do_not_tell_the_classes(problem):
+    assert abs(surely_told(*drawn(problem, max(1536, 4 * SCENES // 512 * 512)))) <= 3.5
+
+
+@pytest.mark.parametrize("problem", [1, 22])
+def test_a_leak_would_be_found(problem):
+    ink, label = drawn(problem, 1536)
+    lost = np.random.default_rng(0).random(ink.shape) < 0.2
+    assert surely_told(ink & ~(lost & (label == 0)[:, None, None]), label) > 5
+    moved = np.where((label == 1)[:, None, None], np.roll(ink, 6, 2), ink)
+    assert surely_told(moved, label) > 3.5
+
+
+def fits(block, scene, kinds, factor):
+    """Whether shapes, in the places of a scene, leave a white pixel to the edge and each other."""
+    taken = np.zeros((block.size, block.size), bool)
+    taken[[0, -1]] = taken[:, [0, -1]] = True
+    for kind, centre, f in zip(kinds, block.centre[scene], factor, strict=True):
+        x, y = raster(block.shapes[scene][kind].transformed(np.array([f])))[0].T
+        x, y = x + int(centre.real), y + int(centre.imag)
+        if min(x.min(), y.min()) < 0 or max(x.max(), y.max()) >= block.size or taken[y, x].any():
+            return False
+        mine = np.zeros_like(taken)
+        mine[y, x] = True
+        taken |= ndimage.binary_dilation(mine, np.ones((3, 3)))
+    return True
+
+
+TURNS = ("ABCD", "BCDA", "CDAB", "DABC", "AAAA", "BBBB", "CCCC", "DDDD")
+
+
+@pytest.mark.parametrize(
+    ("problem", "words"), [(1, ("AA", "BB")), (15, TURNS), (25, ("AA", "AB", "BA", "BB"))]
+)
+def test_places_suit_either_class(problem, words):
+    block = svrt.engine.make_block(svrt.PROBLEMS[problem], np.random.default_rng(5), 128, 1)
+    for scene in range(64):
+        for word in words:
+            assert fits(block, scene, word, block.factor[scene]), (scene, word)
+
+
+def test_places_suit_the_big_one_in_the_middle_and_at_an_end():
+    block = svrt.engine.make_block(svrt.PROBLEMS[9], np.random.default_rng(5), 128, 1)
+    for scene in range(64):
+        assert fits(block, scene, "AAA", block.factor[scene])
+        assert fits(block, scene, "AAA", block.factor[scene, [1, 0, 2]])
+
+
+@pytest.mark.parametrize("width", [1, 4])
+def test_shapes_in_contact_share_no_more_than_their_lines(width):
+    block = svrt.engine.make_block(svrt.PROBLEMS[11], np.random.default_rng(5), 128, width)
+    shared = []
+    for scene in np.flatnonzero(block.label):
+        ink = [block.ink(np.array([scene]), [part])[0] for part in (0, 1)]
+        shared.append((ndimage.binary_fill_holes(ink[0]) & ndimage.binary_fill_holes(ink[1])).sum())
+    assert 4 * (width - 1) < max(shared) <= 4 * width and min(shared) > 0
 
 
 def test_problem_11_is_told_by_components_and_not_by_ink():

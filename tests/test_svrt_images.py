@@ -4,6 +4,8 @@ Silent failures these would catch: contours of another distribution, lines too h
 change with n, batch or worker, options that change the scene.
 """
 
+import runpy
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -168,6 +170,17 @@ def test_classes_are_balanced(n):
     assert n < 64 or 0.2 < pairs[:, 0].mean() < 0.8  # in an order that is not known
 
 
+@pytest.mark.parametrize("start", [0, 1, 2, 7])
+def test_classes_are_balanced_from_an_even_start(start):
+    found = set()
+    for n in range(1, 70):
+        label = svrt.generate(14, n, start=start, size=48).label.values
+        found.add(abs(2 * int(label.sum()) - n))
+        pairs = label[start % 2 : start % 2 + (n - start % 2) // 2 * 2].reshape(-1, 2)
+        assert (pairs.sum(1) == 1).all()
+    assert found == ({0, 1, 2} if start % 2 else {0, 1})
+
+
 def test_options_change_the_drawing_and_not_the_scene():
     plain = svrt.generate(4, 40, seed=1)
     scene = [name for name in plain.data_vars if name != "image"]
@@ -236,12 +249,45 @@ def test_folders_are_read_back(tmp_path):
         assert torch.equal(image[0], torch.from_numpy(data.image.values[i]).float() / 255)
 
 
+def test_folders_with_other_images_are_refused(tmp_path):
+    root = svrt.write_folders(svrt.generate(1, 10), tmp_path / "one")
+    before = sorted(root.rglob("*"))
+    with pytest.raises(FileExistsError, match="holds images already, such as .*: take a new"):
+        svrt.write_folders(svrt.generate(1, 10, start=10), root)
+    assert sorted(root.rglob("*")) == before
+    (tmp_path / "other" / "2" / "deep").mkdir(parents=True)
+    (tmp_path / "other" / "2" / "deep" / "cat.PNG").touch()
+    with pytest.raises(FileExistsError, match="cat.PNG"):
+        svrt.write_folders(svrt.generate(1, 2), tmp_path / "other")
+    assert not (tmp_path / "other" / "0").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--images", "32", "--images must be a multiple of 64, got 32"),
+        ("--images", "100", "--images must be a multiple of 64, got 100"),
+        ("--images", "0", "--images must be a multiple of 64, got 0"),
+        ("--rounds", "0", "--rounds must be 1 or more, got 0"),
+        ("--workers", "0", "--workers must be 1 or more, got 0"),
+    ],
+)
+def test_the_benchmark_refuses_what_it_cannot_measure(option, value, message, capsys):
+    path = Path(__file__).parents[1] / "benchmarks" / "svrt.py"
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr("sys.argv", ["svrt.py", option, value])
+        runpy.run_path(str(path), run_name="__main__")
+    assert message in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"problem": 24}, "problem 24 is not one of 1, 2, .*23, 25"),
         ({"problem": "1"}, "problem '1' is not one of"),
         ({"problem": True}, "problem True is not one of"),
+        ({"problem": 1.0}, "problem 1.0 is not one of"),
+        ({"problem": [1]}, r"problem \[1\] is not one of"),
         ({"n": 0}, "n must be a whole number from 1 up, got 0"),
         ({"size": 40}, "size must be a whole number from 48 up, got 40"),
         ({"line_width": 5}, "line_width must be a whole number from 1 to 4, got 5"),
@@ -255,6 +301,33 @@ def test_errors_say_what_is_allowed(arguments, message):
     settings = {"problem": 1} | arguments
     with pytest.raises(ValueError, match=message):
         svrt.Stream(**settings)
+
+
+@pytest.mark.parametrize("problem", [24, "1", True, 1.0, [1]])
+def test_rules_of_other_problems_are_refused(problem):
+    with pytest.raises(ValueError, match="is not one of 1, 2, .*23, 25"):
+        svrt.describe(problem)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n": 0}, "n must be a whole number from 1 up, got 0"),
+        ({"radius": 0}, "radius must be a number from 0.25 up, got 0"),
+        ({"radius": np.inf}, "radius must be a number from 0.25 up, got inf"),
+        ({"hole": 9.5}, "hole must be a number from 0 to 5.0, got 9.5"),
+        ({"hole": 11}, "hole must be a number from 0 to 5.0, got 11"),
+        ({"hole": -1}, "hole must be a number from 0 to 5.0, got -1"),
+    ],
+)
+def test_contours_say_what_is_allowed(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        contours(np.random.default_rng(0), **({"n": 1, "radius": 10, "hole": 1} | arguments))
+
+
+def test_contours_with_the_largest_hole():
+    made = contours(np.random.default_rng(0), 20, 10, 5)
+    assert len(made) == 20 and abs(made.points).min() >= 5 * (1 - 1e-12)
 
 
 def test_options_are_yes_or_no():

@@ -66,8 +66,11 @@ class Attempt:
         kinds = block.kinds[scenes[:, None], self.parts]
         lines = self.fitting(rows, tries, kinds, centre, factor, mirrored)
         tries = np.array(list(lines), int)
-        for order in map(list, block.problem.also):
-            others = np.broadcast_to(np.array(list(block.problem.kinds[0]))[order], kinds.shape)
+        for other in block.problem.also:
+            if isinstance(other, str):
+                others, order = np.broadcast_to(list(other), kinds.shape), list(range(len(other)))
+            else:
+                others, order = kinds, list(other)
             fit = self.fitting(rows, tries, others, centre, factor[:, order], mirrored[:, order])
             tries = np.array(list(fit), int)
         done, chosen = np.unique(rows[tries], return_index=True)
@@ -123,7 +126,7 @@ class Attempt:
                 tries, slot = tries[good], slot[good]
                 free, whole = free[good], [one.filled for one in drawn]
                 shared = covered(self.touching, rows[tries], place[tries, j], whole, slot)
-                good = free | (shared <= self.stage.overlap)
+                good = free | (shared <= self.stage.overlap * self.block.line_width)
                 tries, slot = tries[good], slot[good]
             for i, k in zip(tries, slot, strict=True):
                 lines[i].append(place[i, j] + line[k])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Complex128, Int64
 
+from neurodyn.stimuli.recipe import number, whole
 from neurodyn.stimuli.svrt.ragged import Indices, ragged
 
 Points = Complex128[np.ndarray, " point"]
@@ -98,7 +99,13 @@ def contours(rng: np.random.Generator, n: int, radius: float, hole: float) -> Co
     n : int
         Number of contours.
     radius, hole : float
-        R and h, in pixels.
+        R and h, in pixels; h is at most half of R: at this limit one contour in about 60 has no
+        point in the hole, and with a larger hole hardly any.
+
+    Raises
+    ------
+    ValueError
+        For arguments out of range.
 
     References
     ----------
@@ -114,6 +121,9 @@ def contours(rng: np.random.Generator, n: int, radius: float, hole: float) -> Co
     >>> bool(abs(steps).max() <= 0.25 * 2**0.5)
     True
     """
+    whole("n", n, 1)
+    number("radius", radius, GAP, math.inf)
+    number("hole", hole, 0, radius / 2)
     found: list[Contours] = []
     lack = n
     while lack > 0:

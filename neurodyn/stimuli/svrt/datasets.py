@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
+from neurodyn.stimuli.backgrounds import PICTURES
 from neurodyn.stimuli.recipe import whole
 from neurodyn.stimuli.svrt.draft import BLOCK
 from neurodyn.stimuli.svrt.generate import generate
@@ -60,7 +61,7 @@ class Stream(IterableDataset[Labelled]):
     n : int, optional
         Number of images; without end by default.
     start : int
-        Number of the first image.
+        Number of the first image; the classes are balanced from an even one on, as in `generate`.
     **settings
         The other arguments of `generate`.
 
@@ -100,12 +101,18 @@ def write_folders(data: xr.Dataset, folder: str | Path) -> Path:
     data : Dataset
         As `generate` returns it.
     folder : path
-        Made if it is not there; the name of a file is the number of its sample.
+        Made if it is not there, and without images, in it or in its folders: those would be read
+        as part of the set. The name of a file is the number of its sample.
 
     Returns
     -------
     Path
         The folder, for `neurodyn.stimuli.ImageFolder`.
+
+    Raises
+    ------
+    FileExistsError
+        The folder holds images; nothing is written.
 
     Examples
     --------
@@ -118,6 +125,9 @@ def write_folders(data: xr.Dataset, folder: str | Path) -> Path:
     """
     root = Path(folder)
     labels = data["label"].values
+    for path in root.rglob("*"):
+        if path.suffix.lower() in PICTURES:
+            raise FileExistsError(f"{root} holds images already, such as {path}: take a new folder")
     for label in (0, 1):
         (root / str(label)).mkdir(parents=True, exist_ok=True)
     for sample, label, image in zip(

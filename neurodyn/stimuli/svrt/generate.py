@@ -1,6 +1,7 @@
 """Images of the problems, with all that is known of them."""
 
 import json
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from neurodyn.stimuli.recipe import whole
 from neurodyn.stimuli.svrt.contour import Contours, joined
 from neurodyn.stimuli.svrt.draft import BLOCK, Block
 from neurodyn.stimuli.svrt.engine import make_block
+from neurodyn.stimuli.svrt.problem import Problem
 from neurodyn.stimuli.svrt.raster import interior, raster
 from neurodyn.stimuli.svrt.rules import PROBLEMS
 
@@ -49,7 +51,9 @@ def generate(
     """Return images of a problem of the Synthetic Visual Reasoning Test, and their scenes.
 
     Random closed contours, black on white, in two classes told apart by a rule such as "two
-    shapes are the same". Every two images, 0 and 1, 2 and 3, ..., are of different classes.
+    shapes are the same". Every two images, 0 and 1, 2 and 3, ..., are of different classes: from
+    an even `start` on, the classes are equally large, or differ by one where `n` is odd. From an
+    odd one they differ by one where `n` is odd, and by none or two where it is even.
 
     Parameters
     ----------
@@ -62,7 +66,9 @@ def generate(
         Height and width in pixels, 48 or more; all lengths scale with it but the line and the
         margin of one white pixel. Under 128 small shapes become hard to read.
     line_width : int
-        Of the contours, in pixels, up to a 32nd of the size.
+        Of the contours, in pixels, up to a 32nd of the size. At this limit little room is left in
+        or beside other shapes, and scenes are begun again more often: problems 2, 3 and 8 take
+        about ten times as long as with half the width.
     filled : bool
         Whether shapes are grey (128) within their lines.
     antialias : bool
@@ -95,8 +101,9 @@ def generate(
     connected components and sizes agree within 5 per cent. Two choices differ, so that ink does
     not tell the classes apart. Shapes are drawn once for a scene and their places redrawn until
     all fit; the published generator draws shapes again too in problems 6, 10, 12, 14, 15, 17 and
-    19 to 22. Where shapes are drawn again here as well (1, 9, 25), places count only if they suit
-    the other class too: in problem 1 either shape must fit in both places. In problem 11 the
+    19 to 22. Where shapes are drawn again here as well (1, 9, 25), and in problem 15, places count
+    only if they suit the other class too: in problem 1 either shape must fit in both places, in 15
+    each of the four in all. In problem 11 the
     pixels that lines share, two or three of 300, are missing in class 1.
 
     Not known, and reconstructed: the limits after which a scene is begun again; the range of the
@@ -117,9 +124,7 @@ def generate(
     >>> data["shape"].values.tolist()  # the rule: the two are the same where the label is 1
     [[0, 1], [0, 0], [0, 1], [0, 0]]
     """
-    if isinstance(problem, bool) or problem not in PROBLEMS:
-        known = ", ".join(map(str, PROBLEMS))
-        raise ValueError(f"problem {problem!r} is not one of {known}")
+    rule = rule_of(problem)
     whole("n", n, 1)
     whole("start", start, 0)
     whole("seed", seed, 0)
@@ -131,7 +136,7 @@ def generate(
     parts = []
     for number in range(start // BLOCK, (start + n - 1) // BLOCK + 1):
         rng = np.random.default_rng([int(seed), int(problem), number])
-        block = make_block(PROBLEMS[problem], rng, int(size), int(line_width))
+        block = make_block(rule, rng, int(size), int(line_width))
         first = number * BLOCK
         chosen = np.arange(max(start - first, 0), min(start + n - first, BLOCK))
         parts.append(record(block, chosen, filled, ZOOM if antialias else 1, contours))
@@ -159,7 +164,7 @@ def generate(
             "neurodyn_version": neurodyn.__version__,
             "seed": int(seed),
             "config": json.dumps(config, sort_keys=True),
-            "rule": PROBLEMS[problem].about,
+            "rule": rule.about,
             "references": REFERENCES,
         },
     )
@@ -168,12 +173,25 @@ def generate(
 def describe(problem: int) -> str:
     """Return the rule of a problem in words.
 
+    Raises
+    ------
+    ValueError
+        For a problem that there is not.
+
     Examples
     --------
     >>> describe(10)
     'Four the same, anywhere (0) or at the corners of a square (1).'
     """
-    return PROBLEMS[problem].about
+    return rule_of(problem).about
+
+
+def rule_of(problem: int) -> Problem:
+    """Return the rule of a problem, and refuse a number that is none."""
+    if isinstance(problem, bool) or not isinstance(problem, Integral) or problem not in PROBLEMS:
+        known = ", ".join(map(str, PROBLEMS))
+        raise ValueError(f"problem {problem!r} is not one of {known}")
+    return PROBLEMS[int(problem)]
 
 
 def record(

@@ -153,14 +153,9 @@ def small_again(d: Draft) -> Places:
     return np.where(d.label, same, unless(abs(free - same) < 32 * d.unit, free))
 
 
-def beside(part: int) -> Callable[[Draft], Masks]:
-    """Allow what is outside a part and within 32 pixels of it."""
-
-    def allowed(d: Draft) -> Masks:
-        filled = d.filled(part)
-        return d.near(filled, 32) & ~filled
-
-    return allowed
+def beside(part: int, other: int) -> Callable[[Draft], Masks]:
+    """Allow what is within 32 pixels of a part, and outside of it and of another."""
+    return lambda d: d.near(d.filled(part), 32) & ~d.filled(part, other)
 
 
 def side(inside: Callable[[Draft], np.ndarray]) -> Callable[[Draft], Masks]:

@@ -34,7 +34,7 @@ class Stage:
     touching : callable, optional
         Returns the pixels of which the part, filled, must cover some; none where it is free.
     overlap : int
-        How many of them at most.
+        How many of them at most, for each pixel of the width of the line.
     tries : int
         After so many in vain a scene is begun again.
     """
@@ -67,9 +67,10 @@ class Problem:
         Which kinds a scene has: by default, those of its class.
     fresh : bool
         Whether shapes are drawn again with every try. One stage only.
-    also : tuple of tuples
-        Other orders of the parts of `kinds[0]` over the same places that must be possible too,
-        each with its scale and turn, so that what is possible is the same in both classes.
+    also : tuple of str or tuple
+        What else must fit in the same places, so that what fits is the same in both classes: a
+        word like those of `kinds`, where scale and turn belong to the place; or an order of the
+        parts, of the same kind, which take their scale and turn along.
     """
 
     about: str
@@ -78,4 +79,4 @@ class Problem:
     stages: tuple[Stage, ...]
     alike: Callable[[Draft], Bool[np.ndarray, "n 1"]] = lambda d: d.label
     fresh: bool = False
-    also: tuple[tuple[int, ...], ...] = ()
+    also: tuple[str | tuple[int, ...], ...] = ()

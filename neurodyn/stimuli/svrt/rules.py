@@ -33,7 +33,7 @@ ONE = Stage(1, somewhere)
 PROBLEMS = {
     1: Problem("Two shapes: different (0) or the same (1).",
         ("AB", "AA"), (26.25, 2.5), (Stage(2, two_somewhere),),
-        fresh=True, also=((0, 0), (1, 1))),
+        fresh=True, also=("AA", "BB")),
     2: Problem("A small shape in a big one: well inside (0) or at its border (1).",
         ("AB", "AB"), {"A": BIG, "B": SMALL},
         (ONE, Stage(1, somewhere, at_border,
@@ -65,11 +65,13 @@ PROBLEMS = {
         ("ABC", "ABC"), {"A": (21, 10), "B": (10, 5), "C": (10, 5)}, (Stage(3, circle),)),
     13: Problem("A small one beside each of two big ones: at other (0) or the same (1) places.",
         ("AABB", "AABB"), {"A": (32, 16), "B": (10, 5)},
-        (ONE, ONE, Stage(1, somewhere, beside(0)), Stage(1, small_again, beside(1), tries=50))),
+        (ONE, ONE, Stage(1, somewhere, beside(0, 1)),
+         Stage(1, small_again, beside(1, 0), tries=50))),
     14: Problem("Three the same, not in line (0) or in line (1).",
         ("AAA", "AAA"), SMALL, (Stage(3, line_or_not),)),
     15: Problem("Four at the corners of a square: different (0) or the same (1).",
-        ("ABCD", "AAAA"), SMALL, (Stage(4, square),)),
+        ("ABCD", "AAAA"), SMALL, (Stage(4, square),),
+        also=("ABCD", "BCDA", "CDAB", "DABC", "AAAA", "BBBB", "CCCC", "DDDD")),
     16: Problem("Three the same, and across the vertical midline copies (0) or mirror images (1).",
         ("AAAAAA", "AAAAAA"), SMALL, (Stage(6, mirrored_copies),)),
     17: Problem("Three the same and an odd one, not (0) or just as far from each (1).",
@@ -89,12 +91,6 @@ PROBLEMS = {
         (ONE, Stage(1, somewhere, side(lambda d: d.coin)),
          Stage(1, somewhere, side(lambda d: d.coin ^ d.label)))),
     25: Problem("Two shapes: different (0) or the same but for angle (1).",
-        ("AB", "AA"), (26.25, 2.5), (Stage(2, turned),), fresh=True, also=((0, 0), (1, 1))),
+        ("AB", "AA"), (26.25, 2.5), (Stage(2, turned),),
+        fresh=True, also=("AA", "BB", "AB", "BA")),
 }  # fmt: skip
-
-# Derived from the rules: where shapes must be compared, the others are about position alone.
-COMPARES_SHAPES = frozenset({1, 5, 6, 7, 8, 15, 16, 17, 19, 20, 21, 22, 25})
-
-# "Same" or "identical" in the published words: Kim, Ricci & Serre (2018), Interface Focus 8,
-# 20180011. Problem 8 is mixed; the others are about spatial relations.
-SAME_DIFFERENT = frozenset({1, 5, 7, 15, 16, 19, 20, 21, 22})
