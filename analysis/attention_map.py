@@ -5,6 +5,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
@@ -22,8 +23,8 @@ def attention_map(
     .. math:: N a_{ts}, \qquad \sum_s a_{ts} = 1
 
     a is the attention of target t to source s, one of N positions: 1 is what each has where
-    attention is even. Colours are the same in all maps. What is dark in the image is drawn over
-    the map, what is light lets it through.
+    attention is even. Colours follow its square root, the same in all maps. What is dark in the
+    image is drawn over the map, what is light lets it through.
 
     Parameters
     ----------
@@ -170,7 +171,7 @@ def overlay(axis: Axes, image: np.ndarray, weights: np.ndarray, most: float) -> 
     """Draw a map over the whole image, and the image's ink on it."""
     height, width = image.shape
     shown = draw(
-        axis, weights, cmap="YlOrRd", vmin=0, vmax=most, interpolation="nearest",
+        axis, weights, cmap="YlOrRd", norm=PowerNorm(0.5, 0, most), interpolation="nearest",
         extent=(-0.5, width - 0.5, height - 0.5, -0.5),
     )  # fmt: skip
     ink = np.zeros((*image.shape, 4))

@@ -1,13 +1,14 @@
 """The study of visual reasoning: on planted accuracies, and from the first image to the page."""
 
 import json
+from importlib.resources import files
 
 import numpy as np
 import pytest
 import xarray as xr
 
 import neurodyn as nd
-from neurodyn.models.svrt_cell import SOLVERS, TIMES
+from neurodyn.models.svrt_cell import SOLVERS, TIMES, some_scenes
 from neurodyn.models.train_svrt import labelled
 from neurodyn.studies import _svrt_page as pages
 from neurodyn.studies import svrt as study
@@ -220,6 +221,20 @@ def test_results_that_ship_are_read_if_settings_are_theirs(
     monkeypatch.setattr(study, "files", lambda name: tmp_path / "nowhere")
     with pytest.raises(AssertionError, match="trained"):
         study.svrt(out=tmp_path, seeds=(0, 1), **TINY)
+
+
+def test_what_ships_is_of_the_default_settings():
+    found = study.shipped(files("neurodyn.models").joinpath(study.RESULTS), study.SCALES["laptop"])
+    assert found is not None and found.accuracy.notnull().all()
+    many = found.accuracy.sel(images=15_000)
+    assert (many.sel(problem=[2, 4]) > 0.95).all()
+    assert (many.sel(problem=1, model="resnet18-spatial") > 0.8).all()
+    assert (abs(found.accuracy.sel(problem=[1, 5], images=1000) - 0.5) < 0.05).all()
+    assert (found.training.sel(images=1000).isel(update=-1) > 0.99).all()  # learned by heart
+    seen = found["attention"].sel(model="resnet18-spatial").sum(("row", "column"))
+    np.testing.assert_allclose(seen, 1, atol=1e-4)
+    scenes = some_scenes(4, 64)
+    np.testing.assert_array_equal(found["image"].sel(problem=4), scenes["image"])
 
 
 @pytest.mark.parametrize(
