@@ -60,11 +60,7 @@ def attention_map(
         )
     if not (image.min() >= 0 and image.max() <= 1):
         raise ValueError(f"image must be from 0 to 1, it is {image.min():g} to {image.max():g}")
-    if not np.allclose(attention.sum((1, 2)), 1, atol=1e-3) or (attention < 0).any():
-        raise ValueError(
-            "attention must be 0 or more and sum to 1 for each target, the sums are "
-            f"{attention.sum((1, 2)).tolist()}"
-        )
+    check_weights(attention)
     if targets is not None and np.shape(targets) != (len(attention), 2):
         raise ValueError(f"targets must have the shape {(len(attention), 2)}, row and column each")
     columns = min(len(attention) + 1, 6)
@@ -111,7 +107,8 @@ def attention_maps(data: xr.Dataset) -> Figure:
     Raises
     ------
     ValueError
-        If a variable or an axis is missing, or a problem has scenes of one class only.
+        If a variable or an axis is missing, a problem has scenes of one class only, or attention
+        does not sum to 1.
 
     Examples
     --------
@@ -137,7 +134,12 @@ def attention_maps(data: xr.Dataset) -> Figure:
         if name not in data or set(data[name].dims) - {"seed"} != dims:
             there = data[name].dims if name in data else "not there"
             raise ValueError(f"{name} must have the axes {sorted(dims)}, it is {there}")
-    attention = data["attention"]
+    attention = data["attention"].transpose(..., "row", "column")
+    if not attention.size or set(np.ravel(data["label"])) - {0, 1}:
+        raise ValueError("attention_maps needs a target or more, and labels that are 0 or 1")
+    if "axis" not in data.coords or set(data["axis"].values.tolist()) != {"x", "y"}:
+        raise ValueError("the axis of centre needs the labels x and y")
+    check_weights(attention.values)
     attention = attention.mean("seed") if "seed" in attention.dims else attention
     relative = attention * attention.sizes["row"] * attention.sizes["column"]
     problems, targets = data["problem"].values, attention.sizes["target"]
@@ -165,6 +167,16 @@ def attention_maps(data: xr.Dataset) -> Figure:
         bar = figure.colorbar(shown, ax=axes, fraction=0.03, pad=0.02)
         bar.set_label("attention (1: even)")
     return figure
+
+
+def check_weights(attention: Float[np.ndarray, "... rows columns"]) -> None:
+    """Refuse what is no attention, missing values too."""
+    sums = attention.sum((-2, -1))
+    if not np.allclose(sums, 1, atol=1e-3) or (attention < 0).any():
+        raise ValueError(
+            "attention must be 0 or more and sum to 1 for each target, the sums are from "
+            f"{sums.min():g} to {sums.max():g}"
+        )
 
 
 def overlay(axis: Axes, image: np.ndarray, weights: np.ndarray, most: float) -> AxesImage:

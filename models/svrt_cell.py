@@ -1,8 +1,6 @@
 """One network that learns a problem of visual reasoning: its images, training and test."""
 
-import json
 import time
-import zlib
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,12 +13,12 @@ from torch import Tensor, nn
 
 import neurodyn as nd
 from neurodyn.attention import SpatialAttention
-from neurodyn.cells import cell
+from neurodyn.cells import cell, place
 from neurodyn.models.attention_resnet import attention_resnet18, attention_resnet50
 from neurodyn.models.resnet import resnet18, resnet50
 from neurodyn.models.train_komplexnet import generator
 from neurodyn.recurrent_attention import Attended, RecurrentAttention
-from neurodyn.stimuli.svrt.generate import generate
+from neurodyn.stimuli.svrt.generate import DRAWING, generate
 from neurodyn.train import Classification, DivergedError, checksum, make_fabric, run_epochs
 
 BACKBONES = {"resnet18": (resnet18, attention_resnet18), "resnet50": (resnet50, attention_resnet50)}
@@ -60,7 +58,7 @@ def kept(
             }
         )
 
-    about = {"problem": problem, "n": n, "size": size, "seed": seed, "neurodyn": nd.__version__}
+    about = {"problem": problem, "n": n, "size": size, "seed": seed, "drawing": DRAWING}
     found = cell(folder / f"{problem}-{seed}-{size}-{n}.nc", about, compute)
     ink = np.unpackbits(found["ink"].values, axis=2, count=size)
     return torch.from_numpy(ink), torch.from_numpy(found["label"].values)
@@ -151,10 +149,9 @@ def one_cell(
     """Return what one network reached, trained now or found."""
     stem = f"{problem}-{n}-{name}-{seed}"
     about = recipe | {"problem": problem, "images": n, "model": name, "seed": seed}
-    known = zlib.crc32(json.dumps(about, sort_keys=True).encode())  # other settings, other files
-    checkpoint = folder / "cells" / f"{stem}-{known:08x}.ckpt"
-    compute = partial(train, folder / "images", most, about, checkpoint)
-    found = cell(folder / "cells" / f"{stem}.nc", about, compute)
+    path = place(folder / "cells", stem, about)
+    checkpoint = path.with_suffix(".ckpt")
+    found = cell(path, about, partial(train, folder / "images", most, about, checkpoint))
     checkpoint.unlink(missing_ok=True)
     return found
 

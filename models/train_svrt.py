@@ -25,6 +25,7 @@ from neurodyn.models.svrt_cell import (
     some_scenes,
 )
 from neurodyn.stimuli.recipe import whole
+from neurodyn.stimuli.svrt.generate import DRAWING, REFERENCES
 from neurodyn.stimuli.svrt.rules import PROBLEMS
 from neurodyn.train import make_fabric
 
@@ -126,7 +127,7 @@ def train_svrt(
         "size": size, "width": width, "updates": updates, "batch_size": batch_size,
         "learning_rate": learning_rate, "points": points, "validation": validation, "test": test,
         "accelerator": accelerator, "precision": precision, "clip": 2.0, "schedule": "one cycle",
-        "solvers": SOLVERS, "times": TIMES, "images_at_once": AT_ONCE,
+        "solvers": SOLVERS, "times": TIMES, "images_at_once": AT_ONCE, "drawing": DRAWING,
         "neurodyn_version": nd.__version__, "torch_version": str(torch.__version__),
     }  # fmt: skip
     check(axes, recipe, workers)
@@ -148,7 +149,10 @@ def train_svrt(
         scenes = xr.concat([some_scenes(problem, size) for problem in problems], "problem")
         found = found.merge(scenes)
         found["attention"] = found["attention"].astype("float32")
-    found.attrs = {"config": json.dumps(axes | recipe), "streams": json.dumps(STREAMS)}
+    found.attrs = {
+        "config": json.dumps(axes | recipe), "streams": json.dumps(STREAMS),
+        "neurodyn_version": nd.__version__, "references": REFERENCES,
+    }  # fmt: skip
     return labelled(found)
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import threading
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -62,6 +63,18 @@ def cell(
     data.attrs |= {"config": text, "config_hash": wanted}
     nd.save(data, path)
     return data
+
+
+def place(folder: Path, stem: str, config: Mapping[str, Any]) -> Path:
+    """Return where the cell of a configuration lies: with other settings, in another file.
+
+    Examples
+    --------
+    >>> [place(Path("cells"), "a", {"sigma": sigma}).name for sigma in (0.1, 0.2)]
+    ['a-4bc697b5.nc', 'a-60ebc476.nc']
+    """
+    text = json.dumps(config, sort_keys=True)
+    return folder / f"{stem}-{zlib.crc32(text.encode()):08x}.nc"
 
 
 def read(path: Path) -> xr.Dataset | None:

@@ -150,7 +150,7 @@ def scenes(problems=(4, 2)):
             "label": (("problem", "sample"), [[1, 0, 1], [0, 0, 1]]),
             "centre": (("problem", "sample", "target", "axis"), rng.uniform(0, 32, (2, 3, 2, 2))),
         },
-        {"problem": list(problems), "axis": ["x", "y"]},
+        {"problem": list(problems), "axis": ["x", "y"], "seed": [0, 1]},
     )
 
 
@@ -179,5 +179,16 @@ def test_maps_refuse_what_is_lacking():
         attention_maps(data.drop_vars("label"))
     with pytest.raises(ValueError, match="attention must have the axes"):
         attention_maps(data.expand_dims(model=["one"]))
+    for wrong, said in (
+        ({"attention": -data.attention}, "attention must be 0 or more and sum to 1"),
+        ({"attention": data.attention.where(data.seed > 0)}, "sum to 1 for each target"),
+        ({"label": data.label + 1}, "labels that are 0 or 1"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            attention_maps(data.assign(wrong))
+    with pytest.raises(ValueError, match="needs the labels x and y"):
+        attention_maps(data.drop_vars("axis"))
+    with pytest.raises(ValueError, match="needs a target or more"):
+        attention_maps(data.isel(target=[]))
     with pytest.raises(ValueError, match="problem 4 must have a scene of either class"):
         attention_maps(data.isel(sample=[0, 2]))

@@ -106,11 +106,21 @@ def test_what_all_seeds_share_is_said_with_its_number():
     assert told in learned
 
 
+def test_maps_are_of_the_seeds_that_have_them():
+    result = planted()
+    name = "attention-resnet18-spatial"
+    result["attention"].loc[{"problem": 4, "seed": 1}] = np.nan
+    assert name in pages.figures(result)
+    result["attention"].loc[{"problem": 1, "seed": [0, 2]}] = np.nan
+    assert name not in pages.figures(result)
+
+
 def test_networks_that_diverged_are_named():
     result = planted(problems=tuple(range(1, 24)))
     result.accuracy.loc[{"problem": 4, "images": 4000, "model": "resnet18", "seed": 1}] = np.nan
     page = pages.page(result)
     assert "; not finite in 4." in page and "Left out: 1 networks of these" in page
+    assert "nan" not in page and "missing missing" not in page
     assert "tree" not in pages.figures(result)
 
 

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -260,6 +261,13 @@ def test_folders_with_other_images_are_refused(tmp_path):
     with pytest.raises(FileExistsError, match="cat.PNG"):
         svrt.write_folders(svrt.generate(1, 2), tmp_path / "other")
     assert not (tmp_path / "other" / "0").exists()
+
+
+def test_images_of_one_number_are_refused(tmp_path):
+    data = xr.concat([svrt.generate(1, 4, seed=seed) for seed in (0, 1)], "sample")
+    with pytest.raises(ValueError, match="the same number"):
+        svrt.write_folders(data, tmp_path / "one")
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -104,11 +104,11 @@ def claims(result: xr.Dataset) -> list[str]:
         )
     else:
         area = by_model(analysis.curve_area(result.accuracy))
-        p = "; ".join(
-            f"{case} "
-            f"{analysis.relation_contrast(values.sel(problem=tag.problem), tag).p_value.item():.3f}"
-            for case, values in area.items()
-        )
+        found = {
+            case: analysis.relation_contrast(one.sel(problem=tag.problem), tag).p_value
+            for case, one in area.items()
+        }
+        p = "; ".join(f"{case} {printed(float(value))}" for case, value in found.items())
         said.append(
             claim(
                 "Are rules harder that ask to compare shapes? Mean accuracy over log set size, "
@@ -160,11 +160,13 @@ def rows(result: xr.Dataset) -> Rows:
             one = result.sel(problem=problem, model=model)
             accuracy = seed_interval(one.accuracy)
             cells = [
-                f"{printed(float(accuracy['mean'][k]))} {printed(*accuracy.mean_ci[k].values)}"
-                for k in range(len(sizes))
+                MISSING
+                if np.isnan(mean)
+                else f"{printed(mean)} {printed(*accuracy.mean_ci[k].values)}"
+                for k, mean in enumerate(accuracy["mean"].values.tolist())
             ]
             n = float(needed.sel(problem=problem, model=model))
-            enough = f"over {sizes[-1]}" if np.isinf(n) else f"{n:.0f}"
+            enough = MISSING if np.isnan(n) else f"over {sizes[-1]}" if np.isinf(n) else f"{n:.0f}"
             training = printed(float(one.training[-1, :, -1].mean()))
             found.append([str(problem), str(model), *cells, training, enough])
     return found
@@ -274,7 +276,9 @@ def figures(result: xr.Dataset) -> dict[str, Figure]:
     if "attention" in last:
         shown = last[["attention", "image", "label", "centre"]]
         for model in last.attention.dropna("model", how="all").model.values:
-            drawn[f"attention-{model}"] = analysis.attention_maps(shown.sel(model=model))
+            maps = shown.sel(model=model).dropna("seed", subset=["attention"])
+            if maps.sizes["seed"]:
+                drawn[f"attention-{model}"] = analysis.attention_maps(maps)
     accuracy = tagged(result).accuracy
     if accuracy.sizes["problem"] >= FEWEST and accuracy.notnull().all():
         tree = analysis.cluster_problems(accuracy)

@@ -115,9 +115,8 @@ def svrt(
 
     Notes
     -----
-    On one core an update at the default scale takes 81 ms without attention, 96 with spatial and
-    about 70 with feature-based attention; from these, 72 networks with their tests and images make
-    about 35 minutes on two cores, and those of "quick" less than 2.
+    The 72 networks of the default took 92 s each on one of two cores that did other things too,
+    with their tests: 55 minutes, and 2 for the images.
 
     References
     ----------

@@ -113,6 +113,8 @@ def write_folders(data: xr.Dataset, folder: str | Path) -> Path:
     ------
     FileExistsError
         The folder holds images; nothing is written.
+    ValueError
+        Two images have the same number.
 
     Examples
     --------
@@ -125,6 +127,8 @@ def write_folders(data: xr.Dataset, folder: str | Path) -> Path:
     """
     root = Path(folder)
     labels = data["label"].values
+    if data["sample"].to_index().has_duplicates:
+        raise ValueError("two images have the same number; give each its own along 'sample'")
     for path in root.rglob("*"):
         if path.suffix.lower() in PICTURES:
             raise FileExistsError(f"{root} holds images already, such as {path}: take a new folder")

@@ -19,6 +19,8 @@ from neurodyn.stimuli.svrt.rules import PROBLEMS
 
 ZOOM = 4  # pixels of a finer image for each of an anti-aliased one, along x and along y
 GREY = 128  # within lines, where shapes are filled
+DRAWING = 2
+"""Raised when the images of a seed change, so that what was made before is known as such."""
 REFERENCES = (
     "Fleuret, Li, Dubout, Wampler, Yantis & Geman 2011, PNAS 108, 17621; "
     "Vaishnav, Cadene, Alamia, Linsley, VanRullen & Serre 2022, arXiv 2108.03603"
@@ -103,8 +105,9 @@ def generate(
     all fit; the published generator draws shapes again too in problems 6, 10, 12, 14, 15, 17 and
     19 to 22. Where shapes are drawn again here as well (1, 9, 25), and in problem 15, places count
     only if they suit the other class too: in problem 1 either shape must fit in both places, in 15
-    each of the four in all. In problem 11 the
-    pixels that lines share, two or three of 300, are missing in class 1.
+    each of the four in all. In problem 11 the pixels that lines share, two or three of 300, are
+    missing in class 1. In problem 20 mirror images lie .9 pixels farther apart on average (of 60),
+    as they face each other.
 
     Not known, and reconstructed: the limits after which a scene is begun again; the range of the
     distances in problem 6; that in problem 13 each small shape lies beside its big one in both
