@@ -12,10 +12,10 @@ def generalisation(correct: xr.DataArray, *, level: float = 0.95) -> xr.Dataset:
 
     .. math:: \Delta = A_\mathrm{train} - A_\mathrm{new}
 
-    The images are new in either case; the items that they show are not. A network that has learned
-    "same or different" as a rule has no gap; one that has learned which items look alike falls to
-    chance on others. Intervals are Student's over seeds, paired; they are also about other new
-    items only where each seed deals the items anew.
+    Images are drawn apart from those of training in either case; the items on them are not. A
+    network that has learned "same or different" as a rule has no gap; one that has learned which
+    items look alike falls to chance on others. Intervals are Student's over seeds, paired; they
+    are also about other new items only where each seed deals the items anew.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ def generalisation_dots(
     """Draw accuracy on items trained with and on new ones: a panel a task, a column a network.
 
     Small dots are seeds, joined across items; large ones are means, bars Student's intervals over
-    seeds. The dotted line is chance.
+    seeds, which end at 0 and 1. The dotted line is chance.
 
     Parameters
     ----------
@@ -64,7 +64,8 @@ def generalisation_dots(
             names = seeds.network.values.tolist()
             one = found.sel(task=task, network=names)
             means = one.accuracy.transpose("network", "items").values
-            reach = abs(one.accuracy_ci - one.accuracy).transpose("network", "items", "ci_bound")
+            reach = abs(one.accuracy_ci.clip(0, 1) - one.accuracy)
+            reach = reach.transpose("network", "items", "ci_bound")
             axis.axhline(chance, color="0.6", linestyle=(0, (1, 2)), linewidth=0.8)
             for k in range(len(names)):
                 place = k + np.array([-0.18, 0.18])

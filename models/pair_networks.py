@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from neurodyn.models.pc_shallow import initialise_rectified
 from neurodyn.models.weights import filled
+from neurodyn.stimuli.hexominoes import SHAPE, WINDOW
 
 FILTERS, LAYERS, UNITS, DROPOUT = 4, 6, 128, 0.3
 Network = TypeVar("Network", bound="PairCNN")
-IMAGE, WINDOW = (50, 80), (16, 16)
 
 
 class Larger(torch.autograd.Function):
@@ -143,7 +143,7 @@ class SiameseTwin(PairCNN):
         return first - second  # type: ignore[no-any-return]
 
 
-def pair_cnn(*, size: tuple[int, int] = IMAGE, seed: int = 0) -> PairCNN:
+def pair_cnn(*, size: tuple[int, int] = SHAPE, seed: int = 0) -> PairCNN:
     """Return a small convolutional network that judges an image of two items.
 
     Six convolutions of four 2x2 filters, each with a rectifier and a max-pool of 2x2, all with
@@ -181,7 +181,7 @@ def pair_cnn(*, size: tuple[int, int] = IMAGE, seed: int = 0) -> PairCNN:
     return built(PairCNN, size, seed)
 
 
-def siamese_twin(*, size: tuple[int, int] = WINDOW, seed: int = 0) -> SiameseTwin:
+def siamese_twin(*, size: tuple[int, int] = (WINDOW, WINDOW), seed: int = 0) -> SiameseTwin:
     """Return the Siamese twin of `pair_cnn`: it compares two items that it sees one by one.
 
     Of two equal windows the difference of the features is exactly 0, whatever the weights: the

@@ -1,5 +1,7 @@
 """How networks learn to judge pairs of hexominoes: a cell for each task, network and seed."""
 
+import json
+import math
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -14,14 +16,14 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 import neurodyn as nd
-from neurodyn.cells import cell, in_processes
+from neurodyn.cells import cell, in_processes, place
 from neurodyn.conditions import gathered
 from neurodyn.models.pair_networks import PairCNN, pair_cnn, siamese_twin
 from neurodyn.models.svrt_cell import Drawn, order_of, shown
 from neurodyn.models.train_komplexnet import generator
-from neurodyn.stimuli.hexominoes import TASKS, cut_out, deal, pairs
+from neurodyn.stimuli.hexominoes import DRAWING, REFERENCES, TASKS, cut_out, deal, pairs
 from neurodyn.stimuli.recipe import number, whole
-from neurodyn.train import make_fabric, run_epochs
+from neurodyn.train import DivergedError, make_fabric, run_epochs
 
 NETWORKS = {"cnn": pair_cnn, "siamese": siamese_twin}
 ITEMS = ("train", "new")
@@ -49,9 +51,10 @@ def train_pairs(
     """Train networks on pairs of hexominoes; test them on items trained with and on new ones.
 
     Each seed deals the 35 items anew, into 30 to train with and 5 new ones, draws the images and
-    the weights. All tasks and networks of a seed have the same items and the same images. Test
-    images are new ones in either case. Binary cross-entropy, Adam at a constant rate; the last
-    weights are tested, not the best. Networks see ink as 1 and paper as 0.
+    the weights. All tasks and networks of a seed have the same items and the same images. Those of
+    the test are drawn apart in either case, which does not make all of them new: see `repeats`.
+    Binary cross-entropy, Adam at a constant rate; the last weights are tested, not the best.
+    Networks see ink as 1 and paper as 0.
 
     Parameters
     ----------
@@ -81,8 +84,9 @@ def train_pairs(
     -------
     Dataset
         ``accuracy`` (task, network, seed, items = train, new), the share of right answers; of
-        learning ``validation`` and, as it goes on, ``training`` (..., epoch); ``duration`` in
-        seconds of the machine as it is. NaN where there is no network.
+        learning ``validation`` and, as it goes on, ``training`` (..., epoch); ``familiar`` and
+        ``distinct`` (..., items), see `repeats`; ``duration`` in seconds of the machine as it is.
+        NaN where there is no network; accuracies also where a loss did not stay finite.
 
     Raises
     ------
@@ -100,26 +104,32 @@ def train_pairs(
     ...     validation=1000, test=1000, epochs=70, points=10, batch_size=50,
     ...     learning_rate=1e-4)  # doctest: +SKIP
     """
-    axes: dict[str, list[Any]] = {
-        "task": list(tasks), "network": list(networks), "seed": list(seeds),
-    }  # fmt: skip
+    given: dict[str, Sequence[Any]] = {"task": tasks, "network": networks, "seed": seeds}
     recipe: dict[str, Any] = {
         "images": images, "validation": validation, "test": test, "epochs": epochs,
         "points": points, "batch_size": batch_size, "learning_rate": learning_rate,
-        "cell": cell_pixels, "scatter": scatter,
+        "cell": cell_pixels, "scatter": scatter, "drawing": DRAWING,
         "neurodyn_version": nd.__version__, "torch_version": str(torch.__version__),
     }  # fmt: skip
-    check(axes, recipe, workers)
+    check(given, recipe, workers)
+    axes = {name: list(labels) for name, labels in given.items()}
     folder = Path(out) / "cells"
     jobs = [partial(one_cell, folder, recipe, *labels) for labels in product(*axes.values())]
-    return labelled(gathered(in_processes(jobs, workers), axes))
+    found = gathered(in_processes(jobs, workers), axes)
+    found.attrs = {
+        "config": json.dumps(axes | recipe), "neurodyn_version": nd.__version__,
+        "references": REFERENCES,
+    }  # fmt: skip
+    return labelled(found)
 
 
-def check(axes: dict[str, list[Any]], recipe: dict[str, Any], workers: int) -> None:
+def check(axes: dict[str, Sequence[Any]], recipe: dict[str, Any], workers: int) -> None:
     """Refuse what cannot be trained."""
     for name, given in axes.items():
-        if not given or len(set(given)) < len(given):
-            raise ValueError(f"{name} must be one or more, none of them twice; got {given}")
+        if np.ndim(given) != 1 or not len(given) or len(set(given)) < len(given):
+            raise ValueError(
+                f"{name}s must be a list of one or more, none of them twice; got {given!r}"
+            )
     for name, allowed in {"task": TASKS, "network": tuple(NETWORKS)}.items():
         if wrong := [one for one in axes[name] if one not in allowed]:
             raise ValueError(f"{name} {wrong[0]!r} is not one of {', '.join(allowed)}")
@@ -134,7 +144,9 @@ def check(axes: dict[str, list[Any]], recipe: dict[str, Any], workers: int) -> N
         whole(name, recipe[name], 1)
     whole("cell_pixels", recipe["cell"], 1, 2)
     number("scatter", recipe["scatter"], 0, 1)
-    number("learning_rate", recipe["learning_rate"], 0, 1)
+    rate = recipe["learning_rate"]
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < math.inf:
+        raise ValueError(f"learning_rate must be a number above 0, got {rate!r}")
     whole("workers", workers, 1)
     if recipe["epochs"] % recipe["points"]:
         raise ValueError(
@@ -157,10 +169,11 @@ def one_cell(
     axes = {"epoch": stretch * np.arange(1, recipe["points"] + 1), "items": list(ITEMS)}
     if not learnable(task, network):
         return xr.Dataset(coords=axes)
-    place = folder / f"{task}-{network}-{seed}.nc"
     about = recipe | {"task": task, "network": network, "seed": seed}
-    found = cell(place, about, partial(train, about, place.with_suffix(".ckpt")))
-    place.with_suffix(".ckpt").unlink(missing_ok=True)
+    path = place(folder, f"{task}-{network}-{seed}", about)
+    checkpoint = path.with_suffix(".ckpt")
+    found = cell(path, about, partial(train, about, checkpoint))
+    checkpoint.unlink(missing_ok=True)
     return found.assign_coords(axes)
 
 
@@ -176,8 +189,48 @@ def seen(about: dict[str, Any], stream: str, n: int) -> tuple[UInt8[Tensor, "sam
     return torch.from_numpy((grey == 0).astype(np.uint8)), torch.from_numpy(data.label.values)
 
 
+def repeats(about: dict[str, Any]) -> xr.Dataset:
+    """Return how many of the test images a network was trained with, bit by bit, as it sees them.
+
+    Drawn apart they may still be equal, above all for the twin: of 30 items it can see no more than
+    900 different inputs, of 5 no more than 25.
+
+    Parameters
+    ----------
+    about : dict
+        Settings of a network: "task", "network", "seed", "images", "test", "cell", "scatter".
+
+    Returns
+    -------
+    Dataset
+        ``familiar`` (items), the share of test images that are equal to a training image;
+        ``distinct`` (items), how many different ones there are among the test images.
+
+    Examples
+    --------
+    >>> about = {"task": "same-different", "network": "siamese", "seed": 0, "images": 1000,
+    ...     "test": 1000, "cell": 1, "scatter": 1.0}
+    >>> repeats(about).distinct.values.tolist()
+    [413, 25]
+    """
+    known = set(as_bytes(about, "training", about["images"]))
+    shown_in_test = [as_bytes(about, items, about["test"]) for items in ITEMS]
+    return xr.Dataset(
+        {
+            "familiar": ("items", [np.mean([one in known for one in t]) for t in shown_in_test]),
+            "distinct": ("items", [len(set(t)) for t in shown_in_test]),
+        },
+        {"items": list(ITEMS)},
+    )
+
+
+def as_bytes(about: dict[str, Any], stream: str, n: int) -> list[bytes]:
+    """Return the images of a stream, each as what can be compared."""
+    return [one.tobytes() for one in seen(about, stream, n)[0].numpy()]
+
+
 def train(about: dict[str, Any], path: Path) -> xr.Dataset:
-    """Train and test one network."""
+    """Train and test one network; accuracies are NaN if its loss does not stay finite."""
     begun = time.perf_counter()
     n, seed = about["images"], about["seed"]
     network = NETWORKS[about["network"]](seed=seed)
@@ -185,14 +238,17 @@ def train(about: dict[str, Any], path: Path) -> xr.Dataset:
     stretch = n * about["epochs"] // about["points"]
     images, held_out = seen(about, "training", n), seen(about, "validation", about["validation"])
     task = Drawn(network, images, held_out, order_of(n, n * about["epochs"], seed))
-    table = run_epochs(
-        task, (torch.arange(stretch),), (torch.arange(about["validation"]),),
-        parameters=network.parameters(), generator=generator(seed), epochs=about["points"],
-        learning_rate=about["learning_rate"], batch_size=about["batch_size"], path=path,
-        fabric=make_fabric(), progress=False,
-    )  # fmt: skip
-    right = [share(network, *seen(about, items, about["test"])) for items in ITEMS]
-    return xr.Dataset(
+    try:
+        table = run_epochs(
+            task, (torch.arange(stretch),), (torch.arange(about["validation"]),),
+            parameters=network.parameters(), generator=generator(seed), epochs=about["points"],
+            learning_rate=about["learning_rate"], batch_size=about["batch_size"], path=path,
+            fabric=make_fabric(), progress=False,
+        )  # fmt: skip
+        right = [share(network, *seen(about, items, about["test"])) for items in ITEMS]
+    except DivergedError:
+        table, right = np.full((about["points"], 2, 2), np.nan), [np.nan] * len(ITEMS)
+    return repeats(about).assign(
         {
             "accuracy": ("items", right),
             "training": ("epoch", table[:, 0, 1]),
@@ -218,6 +274,8 @@ def labelled(found: xr.Dataset) -> xr.Dataset:
         "training": "proportion classified correctly while the weights move",
         "task": "task", "network": "network", "items": "items shown: trained with, or new",
         "epoch": "passes over the training images", "seed": "seed",
+        "familiar": "proportion of test images equal to a training image, as the network sees it",
+        "distinct": "number of different test images, as the network sees them",
     }  # fmt: skip
     for name, long_name in names.items():
         found[name].attrs = {"long_name": long_name, "units": "1"}

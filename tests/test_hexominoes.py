@@ -218,6 +218,7 @@ def test_items_come_equally_often_whether_same_or_not(data):
         ({"n": 0}, "n must be a whole number from 1 up"),
         ({"cell": 3}, "cell must be a whole number from 1 to 2"),
         ({"scatter": 2}, "scatter must be a number from 0 to 1"),
+        ({"items": 5}, "items must be a list of two or more of 0 to 34, got 5"),
         ({"items": [3]}, "items must be two or more"),
         ({"items": [3, 3, 4]}, "none of them twice"),
         ({"items": [3, 35]}, "an item must be a whole number from 0 to 34, got 35"),

@@ -18,6 +18,8 @@ JITTER = (5.0, 20.0)  # degrees between the axis of a pair and the diagonal
 SHIFT = 4  # pixels that both are moved by at most, along x and along y
 WINDOW = 16  # pixels, height and width of what is cut out around an item
 BLOCK = 64  # images drawn together, always all of them, so that image i does not depend on n
+DRAWING = 1
+"""Raised when the images of a seed change, so that what was made before is known as such."""
 TASKS = ("same-different", "spatial-relation")
 REFERENCES = "Alamia et al. 2021, eNeuro 8, ENEURO.0267-20.2020"
 
@@ -85,10 +87,10 @@ def deal(seed: int, train: int = 30) -> tuple[list[int], list[int]]:
     >>> len(train), len(new), sorted(train + new) == list(range(35))
     (30, 5, True)
     """
-    number = len(hexominoes())
-    whole("train", train, 2, number - 2)
+    n = len(hexominoes())
+    whole("train", train, 2, n - 2)
     whole("seed", seed, 0)
-    order = np.random.default_rng([*b"deal", int(seed)]).permutation(number)
+    order = np.random.default_rng([*b"deal", int(seed)]).permutation(n)
     return sorted(order[:train].tolist()), sorted(order[train:].tolist())
 
 
@@ -170,13 +172,15 @@ def pairs(
     [0, 1, 1, 0]
     """
     shapes = hexominoes()
-    chosen = list(range(len(shapes))) if items is None else list(items)
     if task not in TASKS:
         raise ValueError(f"task {task!r} is not one of {', '.join(TASKS)}")
     whole("n", n, 1)
     whole("seed", seed, 0)
     whole("cell", cell, 1, 2)
     number("scatter", scatter, 0, 1)
+    if items is not None and np.ndim(items) != 1:
+        raise ValueError(f"items must be a list of two or more of 0 to 34, got {items!r}")
+    chosen = list(range(len(shapes))) if items is None else list(items)
     for one in chosen:
         whole("an item", one, 0, len(shapes) - 1)
     if len(set(chosen)) < max(2, len(chosen)):
@@ -263,8 +267,10 @@ def cut_out(data: xr.Dataset) -> UInt8[np.ndarray, "sample y x"]:
     """Return the items of each image alone: cut out around the middles of their boxes.
 
     Two windows of 16 pixels side by side, which hold any item and never two; part 0 is on the left.
-    An item lies in the same place of its window wherever it lies in the image. *A reconstruction*:
-    how items were isolated in the published experiment is not known.
+    An item lies in the same place of its window wherever it lies in the image: of k items there are
+    no more than k x k different pairs of windows, and new images of them are soon none that were
+    not seen before. *A reconstruction*: how items were isolated in the published experiment is not
+    known.
 
     Parameters
     ----------

@@ -293,4 +293,5 @@ def lines(
     found = seed_interval(values)
     data = xr.Dataset({"accuracy": found["mean"], "accuracy_ci": found.mean_ci})
     data["time"] = ("time", values.time.values, {"units": unit})
-    return analysis.accuracy_over_time(data.stack(panel=panels), None, line=line, panel="panel")
+    data = data.stack(panel=panels).dropna("panel", how="all", subset=["accuracy"])
+    return analysis.accuracy_over_time(data, None, line=line, panel="panel")
