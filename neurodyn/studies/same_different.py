@@ -91,9 +91,8 @@ def same_different(
 
     Notes
     -----
-    On a core of its own a pass over 1000 images takes the convolutional network .9 s and the twin
-    .2 s: the default settings, 30 networks, take about 25 minutes of processor time, half of that
-    on two cores.
+    The 30 networks of the default took 24 minutes on two cores that did other things too; "quick"
+    took 104 s on two idle ones.
 
     References
     ----------
