@@ -106,8 +106,9 @@ def generate(
     19 to 22. Where shapes are drawn again here as well (1, 9, 25), and in problem 15, places count
     only if they suit the other class too: in problem 1 either shape must fit in both places, in 15
     each of the four in all. In problem 11 the pixels that lines share, two or three of 300, are
-    missing in class 1. In problem 20 mirror images lie .9 pixels farther apart on average (of 60),
-    as they face each other.
+    missing in class 1. Equal shapes have ink in fewer rows and columns: by half of one in problems
+    5 and 15, of some 80 and 40. In problem 20 mirror images lie .9 pixels farther apart on average
+    (of 60), as they face each other.
 
     Not known, and reconstructed: the limits after which a scene is begun again; the range of the
     distances in problem 6; that in problem 13 each small shape lies beside its big one in both
