@@ -1,6 +1,7 @@
 """One network that learns a problem of visual reasoning: its images, training and test."""
 
 import time
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from neurodyn.models.attention_resnet import attention_resnet18, attention_resne
 from neurodyn.models.resnet import resnet18, resnet50
 from neurodyn.models.train_komplexnet import generator
 from neurodyn.recurrent_attention import Attended, RecurrentAttention
+from neurodyn.stimuli.recipe import positive
 from neurodyn.stimuli.svrt.generate import DRAWING, generate
 from neurodyn.train import Classification, DivergedError, checksum, make_fabric, run_epochs
 
@@ -141,6 +143,29 @@ def order_of(n: int, places: int, seed: int) -> Int[Tensor, " place"]:
     draws = generator(seed)
     passes = [torch.randperm(n, generator=draws) for _ in range(-(-places // n))]
     return torch.cat(passes)[:places]
+
+
+def check_axes(axes: Mapping[str, Sequence[Any]], known: Mapping[str, Sequence[Any]]) -> None:
+    """Refuse labels of a study's cells that are no list, stand twice, or are not known."""
+    for name, given in axes.items():
+        if np.ndim(given) != 1 or not len(given) or len(set(given)) < len(given):
+            raise ValueError(
+                f"{name} must be a list of one or more, none of them twice; got {given!r}"
+            )
+    for name, allowed in known.items():
+        if wrong := [one for one in axes[name] if one not in allowed or isinstance(one, bool)]:
+            one = name.removesuffix("s")
+            raise ValueError(f"{one} {wrong[0]!r} is not one of {', '.join(map(str, allowed))}")
+
+
+def check_stretches(recipe: Mapping[str, Any], steps: str) -> None:
+    """Refuse a rate that is none, and looks at the held-out images after unequal stretches."""
+    positive("learning_rate", recipe["learning_rate"])
+    if recipe[steps] % recipe["points"]:
+        raise ValueError(
+            f"points = {recipe['points']} must divide {steps} = {recipe[steps]}, to validate after "
+            "equal stretches"
+        )
 
 
 def one_cell(

@@ -1,9 +1,8 @@
 """How networks learn to judge pairs of hexominoes: a cell for each task, network and seed."""
 
 import json
-import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -19,7 +18,7 @@ import neurodyn as nd
 from neurodyn.cells import cell, in_processes, place
 from neurodyn.conditions import gathered
 from neurodyn.models.pair_networks import PairCNN, pair_cnn, siamese_twin
-from neurodyn.models.svrt_cell import Drawn, order_of, shown
+from neurodyn.models.svrt_cell import Drawn, check_axes, check_stretches, order_of, shown
 from neurodyn.models.train_komplexnet import generator
 from neurodyn.stimuli.hexominoes import DRAWING, REFERENCES, TASKS, cut_out, deal, pairs
 from neurodyn.stimuli.recipe import number, whole
@@ -104,7 +103,7 @@ def train_pairs(
     ...     validation=1000, test=1000, epochs=70, points=10, batch_size=50,
     ...     learning_rate=1e-4)  # doctest: +SKIP
     """
-    given: dict[str, Sequence[Any]] = {"task": tasks, "network": networks, "seed": seeds}
+    given: dict[str, Sequence[Any]] = {"tasks": tasks, "networks": networks, "seeds": seeds}
     recipe: dict[str, Any] = {
         "images": images, "validation": validation, "test": test, "epochs": epochs,
         "points": points, "batch_size": batch_size, "learning_rate": learning_rate,
@@ -112,7 +111,7 @@ def train_pairs(
         "neurodyn_version": nd.__version__, "torch_version": str(torch.__version__),
     }  # fmt: skip
     check(given, recipe, workers)
-    axes = {name: list(labels) for name, labels in given.items()}
+    axes = dict(zip(("task", "network", "seed"), map(list, given.values()), strict=True))
     folder = Path(out) / "cells"
     jobs = [partial(one_cell, folder, recipe, *labels) for labels in product(*axes.values())]
     found = gathered(in_processes(jobs, workers), axes)
@@ -123,36 +122,22 @@ def train_pairs(
     return labelled(found)
 
 
-def check(axes: dict[str, Sequence[Any]], recipe: dict[str, Any], workers: int) -> None:
+def check(axes: Mapping[str, Sequence[Any]], recipe: dict[str, Any], workers: int) -> None:
     """Refuse what cannot be trained."""
-    for name, given in axes.items():
-        if np.ndim(given) != 1 or not len(given) or len(set(given)) < len(given):
-            raise ValueError(
-                f"{name}s must be a list of one or more, none of them twice; got {given!r}"
-            )
-    for name, allowed in {"task": TASKS, "network": tuple(NETWORKS)}.items():
-        if wrong := [one for one in axes[name] if one not in allowed]:
-            raise ValueError(f"{name} {wrong[0]!r} is not one of {', '.join(allowed)}")
-    if not any(learnable(*pair) for pair in product(axes["task"], axes["network"])):
+    check_axes(axes, {"tasks": TASKS, "networks": tuple(NETWORKS)})
+    if not any(learnable(*pair) for pair in product(axes["tasks"], axes["networks"])):
         raise ValueError(
             "the Siamese twin does not see where items lie: give the task same-different or the "
             "network cnn too"
         )
-    for seed in axes["seed"]:
+    for seed in axes["seeds"]:
         whole("seed", seed, 0)
     for name in ("images", "validation", "test", "epochs", "points", "batch_size"):
         whole(name, recipe[name], 1)
     whole("cell_pixels", recipe["cell"], 1, 2)
     number("scatter", recipe["scatter"], 0, 1)
-    rate = recipe["learning_rate"]
-    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < math.inf:
-        raise ValueError(f"learning_rate must be a number above 0, got {rate!r}")
     whole("workers", workers, 1)
-    if recipe["epochs"] % recipe["points"]:
-        raise ValueError(
-            f"points = {recipe['points']} must divide epochs = {recipe['epochs']}, to validate "
-            "after equal stretches"
-        )
+    check_stretches(recipe, "epochs")
     make_fabric()
 
 

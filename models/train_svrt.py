@@ -1,8 +1,7 @@
 """How networks learn the problems of visual reasoning: a cell for each problem, set and seed."""
 
 import json
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -20,6 +19,8 @@ from neurodyn.models.svrt_cell import (
     SOLVERS,
     STREAMS,
     TIMES,
+    check_axes,
+    check_stretches,
     kept,
     one_cell,
     some_scenes,
@@ -119,10 +120,12 @@ def train_svrt(
     ...     updates=400, batch_size=64, learning_rate=3e-3, points=10, validation=500,
     ...     test=2000)  # doctest: +SKIP
     """
-    axes: dict[str, list[Any]] = {
-        "problem": list(problems), "images": list(images), "model": list(models),
-        "seed": list(seeds),
-    }  # fmt: skip
+    given: dict[str, Sequence[Any]] = {
+        "problems": problems,
+        "images": images,
+        "models": models,
+        "seeds": seeds,
+    }
     recipe: dict[str, Any] = {
         "size": size, "width": width, "updates": updates, "batch_size": batch_size,
         "learning_rate": learning_rate, "points": points, "validation": validation, "test": test,
@@ -130,7 +133,8 @@ def train_svrt(
         "solvers": SOLVERS, "times": TIMES, "images_at_once": AT_ONCE, "drawing": DRAWING,
         "neurodyn_version": nd.__version__, "torch_version": str(torch.__version__),
     }  # fmt: skip
-    check(axes, recipe, workers)
+    check(given, recipe, workers)
+    axes = dict(zip(("problem", "images", "model", "seed"), map(list, given.values()), strict=True))
     make_fabric(accelerator, 1, precision)
     folder = Path(out)
     most = max(images)
@@ -156,31 +160,18 @@ def train_svrt(
     return labelled(found)
 
 
-def check(axes: dict[str, list[Any]], recipe: dict[str, Any], workers: int) -> None:
+def check(axes: Mapping[str, Sequence[Any]], recipe: dict[str, Any], workers: int) -> None:
     """Refuse what cannot be trained."""
-    for name, given in axes.items():
-        if not given or len(set(given)) < len(given):
-            raise ValueError(f"{name} must be one or more, none of them twice; got {given}")
-    known = {"problem": tuple(PROBLEMS), "model": NETWORKS}
-    for name, allowed in known.items():
-        if wrong := [one for one in axes[name] if one not in allowed or isinstance(one, bool)]:
-            raise ValueError(f"{name} {wrong[0]!r} is not one of {', '.join(map(str, allowed))}")
+    check_axes(axes, {"problems": tuple(PROBLEMS), "models": NETWORKS})
     for n in axes["images"]:
         whole("images", n, 2)
-    for seed in axes["seed"]:
+    for seed in axes["seeds"]:
         whole("seed", seed, 0, min(STREAMS.values()) - 1)
     whole("size", recipe["size"], 48)
-    rate = recipe["learning_rate"]
-    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < math.inf:
-        raise ValueError(f"learning_rate must be a number above 0, got {rate!r}")
     for name in ("width", "updates", "batch_size", "points", "validation", "test"):
         whole(name, recipe[name], 2 if name == "batch_size" else 1)
     whole("workers", workers, 1)
-    if recipe["updates"] % recipe["points"]:
-        raise ValueError(
-            f"points = {recipe['points']} must divide updates = {recipe['updates']}, to validate "
-            "after equal stretches"
-        )
+    check_stretches(recipe, "updates")
 
 
 def labelled(found: xr.Dataset) -> xr.Dataset:

@@ -252,6 +252,7 @@ def test_what_ships_is_of_the_default_settings():
     [
         ({"images": (8,)}, r"images must be two or more that differ, got \(8,\)"),
         ({"seeds": (0, 0)}, "seeds must be two or more"),
+        ({"seeds": 5}, "seeds must be two or more that differ, got 5"),
         ({"scale": "paper", "quick": True}, "only laptop can be quick"),
         ({"updates": 15}, "points = 10 must divide updates = 15"),
         ({"workers": -3}, "workers must be a whole number from 1 up"),

@@ -343,18 +343,21 @@ def drawn(problem, n):
     return ink, np.concatenate([part.label.values for part in parts])
 
 
-def surely_told(ink, label):
+def surely_told(ink, label, extents=True):
     """Whether a linear readout tells the classes: standard errors that it is above chance.
 
-    It sees the ink in squares of 8 by 8 pixels, all of the ink and its mean place. Not how many
-    rows and columns have some: of equal shapes they are fewer, by the rule itself (5 and 15: half
-    a row). Either half of the images is told by ridge regression on the other.
+    It sees the ink in squares of 8 by 8 pixels, all of the ink, its mean place, and the rows and
+    columns that have some (extents). Either half of the images is told by ridge regression on the
+    other.
     """
     n, size = len(ink), ink.shape[1]
     squares = ink.reshape(n, size // 8, 8, size // 8, 8).sum((2, 4)).reshape(n, -1)
     total, along = ink.sum((1, 2)), np.arange(size)
     rows, columns = ink.sum(2), ink.sum(1)
-    few = np.stack([total, rows @ along / total, columns @ along / total], 1)
+    few = [total, rows @ along / total, columns @ along / total]
+    if extents:
+        few += [(rows > 0).sum(1), (columns > 0).sum(1)]
+    few = np.stack(few, 1)
     right = 0
     for learned in (np.arange(n) < n // 2, np.arange(n) >= n // 2):
         x, y = squares - squares[learned].mean(0), label - label[learned].mean()
@@ -368,7 +371,10 @@ def surely_told(ink, label):
 
 @pytest.mark.parametrize("problem", LINEAR)
 def test_pixels_do_not_tell_the_classes(problem):
-    assert abs(surely_told(*drawn(problem, max(1536, 4 * SCENES // 512 * 512)))) <= 3.5
+    assert abs(surely_told(*drawn(problem, 1536))) <= 3.5
+    n = 4 * SCENES // 512 * 512
+    if n > 1536:  # then half a row less ink of equal shapes, by the rule itself, is told in 5
+        assert abs(surely_told(*drawn(problem, n), extents=problem != 5)) <= 3.5
 
 
 @pytest.mark.parametrize("problem", [1, 22])

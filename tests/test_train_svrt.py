@@ -290,6 +290,7 @@ def test_attention_is_that_of_the_cell_that_holds_a_centre(trained):
         ({"images": (1,)}, "images must be a whole number from 2 up"),
         ({"seeds": (1_000_000,)}, "seed must be a whole number from 0 to 999999"),
         ({"problems": (True,)}, "problem True is not one of"),
+        ({"problems": 4}, "problems must be a list of one or more, none of them twice; got 4"),
         ({"learning_rate": float("nan")}, "learning_rate must be a number above 0, got nan"),
         ({"learning_rate": 0}, "learning_rate must be a number above 0"),
         ({"size": 32}, "size must be a whole number from 48 up"),

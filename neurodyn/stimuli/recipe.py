@@ -262,6 +262,12 @@ def number(name: str, value: Any, low: float, high: float) -> None:
         raise ValueError(f"{name} must be a number {allowed}, got {value!r}")
 
 
+def positive(name: str, value: Any) -> None:
+    """Refuse what is no number above 0."""
+    if not real(value, 0, math.inf) or value in (0, math.inf):
+        raise ValueError(f"{name} must be a number above 0, got {value!r}")
+
+
 def whole(name: str, value: Any, low: int, high: float = math.inf) -> None:
     """Refuse what is no whole number from low to high."""
     if not real(value, low, high) or not isinstance(value, Integral):

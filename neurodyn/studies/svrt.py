@@ -5,6 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import xarray as xr
 
 import neurodyn as nd
@@ -116,7 +117,7 @@ def svrt(
     Notes
     -----
     The 72 networks of the default took 92 s each on one of two cores that did other things too,
-    with their tests: 55 minutes, and 2 for the images. "quick" took 68 s on two idle cores.
+    with their tests: 55 minutes, and about 2 for the images. "quick" took 68 s on two idle cores.
 
     References
     ----------
@@ -129,7 +130,7 @@ def svrt(
     }  # fmt: skip
     config = settled(SCALES, scale, quick, **given)
     for name in ("images", "seeds"):
-        if len(set(config[name])) < 2:
+        if np.ndim(config[name]) != 1 or len(set(config[name])) < 2:
             raise ValueError(f"{name} must be two or more that differ, got {config[name]!r}")
     config["images"] = tuple(sorted(config["images"]))
     whole("workers", workers, 1)
